@@ -1,0 +1,76 @@
+"""Read the settings, build the stack, export what it tells."""
+
+import hashlib
+from pathlib import Path
+
+import pulumi
+import pulumi_kubernetes
+from pulumi.runtime.config import CONFIG
+
+from components import ownership
+from components.site import Secrets, Site
+from components.stack import Stack
+from settings import Settings, SettingsError, load
+from settings.stack import Cluster
+
+UNREACHABLE = """{apiVersion: v1, kind: Config, current-context: none, contexts: [{name: none, context: {cluster: none, user: none}}],
+clusters: [{name: none, cluster: {server: "https://127.0.0.1:1"}}], users: [{name: none, user: {}}]}"""
+"""Stands in where a stack names no cluster yet: preview works, and the operator's current one is not touched."""
+
+
+def read() -> tuple[Settings, Secrets]:
+    """Return the stack's settings and secrets, or end with everything that is wrong."""
+    config = pulumi.Config()
+    prefix = f"{pulumi.get_project()}:"
+    flat = {key.removeprefix(prefix): value for key, value in CONFIG.get().items() if key.startswith(prefix)}
+    try:
+        settings = load(pulumi.get_stack(), flat)
+    except SettingsError as error:
+        raise pulumi.RunError(str(error)) from None
+    names = [name for name in settings.secret_names() if name in flat]
+    secrets = Secrets({name: config.require_secret(name) for name in names}, {name: fingerprint(flat[name]) for name in names})
+    refuse(settings.lacks(names))
+    return settings, secrets
+
+
+def fingerprint(value: str) -> str:
+    """Return ten digits that change with a secret; slow to make, so that a short secret can not be guessed from them."""
+    return hashlib.scrypt(value.encode(), salt=pulumi.get_stack().encode(), n=2**14, r=8, p=1, dklen=5).hex()
+
+
+def refuse(lacks: list[str]) -> None:
+    """Say what the stack lacks: a preview lists it, and an update ends before it changes anything."""
+    if lacks and not pulumi.runtime.is_dry_run():
+        raise pulumi.RunError("\n".join(lacks))
+    for lack in lacks:
+        pulumi.log.warn(lack)
+
+
+def provider(cluster: Cluster) -> pulumi_kubernetes.Provider:
+    """Return the one provider, bound to the cluster that the stack names."""
+    kubeconfig = str(Path(cluster.kubeconfig).expanduser()) if cluster.kubeconfig else None
+    return pulumi_kubernetes.Provider(
+        "cluster",
+        cluster_identifier=cluster.identifier,
+        kubeconfig=kubeconfig if cluster.context else UNREACHABLE,
+        context=cluster.context or "none",
+        kube_client_settings=pulumi_kubernetes.KubeClientSettingsArgs(burst=120, qps=50, timeout=30),
+    )
+
+
+def main() -> None:
+    """Build the stack."""
+    settings, secrets = read()
+    site = Site.of(settings, pulumi.get_stack())
+    if not pulumi.runtime.is_dry_run():
+        try:
+            ownership.check(settings.cluster, site)
+        except ownership.OwnershipError as error:
+            raise pulumi.RunError(str(error)) from None
+    kubernetes = pulumi.ResourceOptions(providers=[provider(settings.cluster)])
+    stack = Stack(settings.product, settings, site, secrets, kubernetes)
+    for name, value in stack.outputs.items():
+        pulumi.export(name, value)
+
+
+main()

@@ -1,0 +1,57 @@
+"""The consumer: the process that reads what devices publish, and must never be away for long."""
+
+from dataclasses import replace
+
+import pulumi
+import pulumi_random
+
+from components import process
+from components.kube.configuration import secret
+from components.mqtt import MqttSession
+from components.release import Release
+from components.site import Site
+from settings.app import Consumer as ConsumerSettings
+
+CLIENT_ID_LENGTH = 23
+"""Letters and digits of the MQTT client id: what MQTT 3.1 lets every broker accept, and nobody can guess."""
+
+
+def mqtt_session(args: ConsumerSettings, opts: pulumi.ResourceOptions) -> MqttSession | None:
+    """Make the client id of a consumer that speaks MQTT; None for one that does not.
+
+    Whoever knows the id can cut the consumer off, so it is a secret. The broker holds the session's queue before the
+    consumer first connects.
+    """
+    if args.where != "cluster" or args.mode != "mqtt":
+        return None
+    generated = pulumi_random.RandomPassword("consumer-client-id", length=CLIENT_ID_LENGTH, special=False, opts=opts)
+    return MqttSession(client_id=generated.result, topic=args.topic)
+
+
+class Consumer(pulumi.ComponentResource):
+    """The Deployment `consumer`.
+
+    Mode amqp: two or more replicas of which the broker lets one read, so the next takes over in a moment. Mode mqtt: one
+    replica whose persistent session (config vars MQTT_CLIENT_ID and MQTT_TOPIC) keeps messages while it is away. Mode
+    sidekiq: one replica of an app whose poller is a Sidekiq worker.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        args: ConsumerSettings,
+        site: Site,
+        release: Release,
+        session: MqttSession | None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Make the consumer of `release`; `session` is that of mode mqtt."""
+        super().__init__("switchyard:index:Consumer", name, None, opts)
+        env: dict[str, str] = {}
+        if session:
+            values = {"MQTT_CLIENT_ID": session.client_id}
+            own = secret(f"{name}-session", "consumer", site, values, session.topic, pulumi.ResourceOptions(parent=self))
+            release = replace(release, extra_secrets=[own])
+            env["MQTT_TOPIC"] = session.topic
+        process.run(self, name, "consumer", args, site, release, env=env, singleton=args.alone)
+        self.register_outputs({})

@@ -1,0 +1,84 @@
+"""Start of a Postgres pod: takes the volume, brings the running cluster up to date, then becomes Patroni."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONFIG = Path("/etc/patroni")
+LOCK_WITHIN = 60
+"""Seconds to wait for a predecessor on the same node to let go of the volume."""
+
+
+def main() -> None:
+    """Prepare, then replace this process by Patroni."""
+    settings = yaml.safe_load((CONFIG / "10-patroni.yml").read_text())
+    data = Path(settings["postgresql"]["data_dir"])
+    take(data)
+    update_settings(settings)
+    update_passwords()
+    address = os.environ["PATRONI_KUBERNETES_POD_IP"]
+    os.environ["PATRONI_RESTAPI_CONNECT_ADDRESS"] = f"{address}:8008"
+    os.environ["PATRONI_POSTGRESQL_CONNECT_ADDRESS"] = f"{address}:5432"
+    os.execvp("patroni", ["patroni", str(CONFIG)])
+
+
+def take(data: Path) -> None:
+    """Lock the volume for the life of this container, and clear what a killed one left behind.
+
+    A pod deleted by force may still run while its successor starts on the same node. Postgres' own lock file holds a
+    process number, which says nothing across containers: it lets two servers in, or, after a kill, none.
+    """
+    lock = os.open(data.parent / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+    subprocess.run(["flock", "--wait", str(LOCK_WITHIN), str(lock)], check=True, pass_fds=[lock])
+    fcntl.fcntl(lock, fcntl.F_SETFD, 0)
+    (data / "postmaster.pid").unlink(missing_ok=True)
+    if data.exists():
+        # A kubelet that hands the volume to the pod's group opens the directory to it, and Postgres refuses to start.
+        data.chmod(0o700)
+
+
+def update_settings(settings: dict[str, Any]) -> None:
+    """Write `bootstrap.dcs`, which Patroni itself reads only once, over the running cluster's settings.
+
+    In a rolling update the replicas do so first and the primary restarts last, with the settings that need a restart.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as wanted:
+        yaml.safe_dump(settings["bootstrap"]["dcs"], wanted)
+        wanted.flush()
+        command = ["patronictl", "-c", str(CONFIG), "edit-config", "--force", "--replace", wanted.name, settings["scope"]]
+        # A new cluster has no settings yet, and an API server that is away must not keep the database down.
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    print(f"settings: {lines[-1] if lines else done.returncode}", flush=True)
+
+
+def update_passwords() -> None:
+    """Give the running primary new passwords, with the superuser's previous one, before this pod needs the new ones.
+
+    Without a reachable primary nothing is lost: whoever becomes primary sets them itself (accounts.py).
+    """
+    previous = CONFIG / "superuser-previous"
+    if not previous.exists() or _log_in(CONFIG / "superuser", "-c", "SELECT 1"):
+        return
+    done = _log_in(previous, "-f", str(CONFIG / "accounts.sql"))
+    print(f"passwords: {'set in the running primary' if done else 'left to the primary'}", flush=True)
+
+
+def _log_in(password: Path, *arguments: str) -> bool:
+    with tempfile.NamedTemporaryFile("w") as passfile:
+        passfile.write(f"postgres:5432:*:postgres:{password.read_text().strip()}\n")
+        passfile.flush()
+        address = "host=postgres user=postgres dbname=postgres connect_timeout=3"
+        environment = os.environ | {"PGPASSFILE": passfile.name}
+        words = ["psql", "-X", "-q", "-w", "-o", "/dev/null", "-d", address, *arguments]
+        return subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The words that all components share: pods, probes, security, network policies, immutable configuration. No component is here."""

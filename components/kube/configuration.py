@@ -1,0 +1,42 @@
+"""Configuration that never changes under a running pod: immutable objects, named by their content."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import pulumi
+from pulumi_kubernetes import core
+
+from components.kube.workload import metadata
+from components.site import Site
+
+
+def digest(*parts: object) -> str:
+    """Return ten hexadecimal digits that change with any of `parts`."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:10]
+
+
+def config_map(name: str, component: str, site: Site, files: Mapping[str, str], opts: pulumi.ResourceOptions) -> str:
+    """Make an immutable ConfigMap of `files` and return its name, `<name>-<digest of the files>`."""
+    full = f"{name}-{digest(dict(files))}"
+    core.v1.ConfigMap(full, metadata=metadata(component, site, full), data=dict(files), immutable=True, opts=opts)
+    return full
+
+
+def secret(
+    name: str,
+    component: str,
+    site: Site,
+    values: Mapping[str, pulumi.Input[str]],
+    fingerprint: object,
+    opts: pulumi.ResourceOptions,
+) -> str:
+    """Make an immutable Secret of `values` and return its name, `<name>-<digest of fingerprint>`.
+
+    `fingerprint` must change whenever a value does: the values themselves may be known only after the engine has run,
+    and the name has to be a plain string. The digest is in the Pulumi name too: taken back by a rollback, a replacement
+    of one resource would be deleted last (knowledge: pending deletes).
+    """
+    full = f"{name}-{digest(fingerprint, sorted(values))}"
+    core.v1.Secret(full, metadata=metadata(component, site, full), string_data=dict(values), immutable=True, opts=opts)
+    return full

@@ -1,0 +1,125 @@
+"""Network policies: everything is refused, and each component says who may reach it."""
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+from pulumi_kubernetes import meta, networking
+
+from components.endpoints import Endpoint
+from components.kube.workload import metadata
+from components.site import CLIENT_LABEL, Site
+
+PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"]
+"""Addresses that are nobody's SaaS: private, link-local (cloud metadata) and shared ranges."""
+
+Peer = networking.v1.NetworkPolicyPeerArgs
+Ports = Sequence[int]
+
+
+def pods(labels: Mapping[str, str]) -> Peer:
+    """Return the pods of this namespace with `labels`."""
+    return Peer(pod_selector=meta.v1.LabelSelectorArgs(match_labels=dict(labels)))
+
+
+def pods_of_namespace(name: str, labels: Mapping[str, str] | None = None) -> Peer:
+    """Return the pods of another namespace, those with `labels` or all."""
+    return Peer(
+        namespace_selector=meta.v1.LabelSelectorArgs(match_labels={"kubernetes.io/metadata.name": name}),
+        pod_selector=meta.v1.LabelSelectorArgs(match_labels=dict(labels)) if labels else None,
+    )
+
+
+def addresses(cidr: str, excluded: Sequence[str] = ()) -> Peer:
+    """Return a range of addresses."""
+    return Peer(ip_block=networking.v1.IPBlockArgs(cidr=cidr, except_=list(excluded) or None))
+
+
+def allow_in(
+    name: str, component: str, site: Site, peers: Sequence[Peer], ports: Ports, opts: pulumi.ResourceOptions
+) -> networking.v1.NetworkPolicy:
+    """Make a policy that lets `peers` reach `ports` of the component's pods."""
+    rule = networking.v1.NetworkPolicyIngressRuleArgs(from_=list(peers), ports=_ports(ports))
+    return _policy(name, component, site, site.selector(component), opts, ingress=[rule])
+
+
+def allow_out(
+    name: str, component: str, site: Site, selector: Mapping[str, str], peers: Sequence[Peer], ports: Ports, opts: pulumi.ResourceOptions
+) -> networking.v1.NetworkPolicy:
+    """Make a policy of `component` that lets the pods with `selector` reach `ports` of `peers`."""
+    rule = networking.v1.NetworkPolicyEgressRuleArgs(to=list(peers), ports=_ports(ports))
+    return _policy(name, component, site, selector, opts, egress=[rule])
+
+
+def admit_clients(name: str, component: str, site: Site, ports: Ports, opts: pulumi.ResourceOptions) -> None:
+    """Make the two policies of a service: its clients' way out and its own way in.
+
+    Clients are the pods that carry the service's label (`Endpoint.client_labels`), whichever component they belong to.
+    """
+    clients = {f"{CLIENT_LABEL}{component}": "true"}
+    allow_in(f"{name}-clients-in", component, site, [pods(clients)], ports, opts)
+    allow_out(f"{name}-clients-out", component, site, clients, [pods(site.selector(component))], ports, opts)
+
+
+def admit_external(name: str, endpoint: Endpoint, site: Site, opts: pulumi.ResourceOptions) -> None:
+    """Make the policy that lets clients reach a service outside the cluster."""
+    peers = [addresses(cidr) for cidr in endpoint.ranges]
+    allow_out(f"{name}-external", endpoint.service, site, endpoint.client_labels, peers, [endpoint.port], opts)
+
+
+def among_members(name: str, component: str, site: Site, ports: Ports, opts: pulumi.ResourceOptions) -> None:
+    """Make the policies that let a component's own pods reach each other."""
+    own = site.selector(component)
+    allow_in(f"{name}-members-in", component, site, [pods(own)], ports, opts)
+    allow_out(f"{name}-members-out", component, site, own, [pods(own)], ports, opts)
+
+
+def to_api_server(name: str, component: str, site: Site, opts: pulumi.ResourceOptions) -> None:
+    """Make the policy that lets a component reach the API server: most networks see its address after translation, on 6443."""
+    peers = [addresses(cidr) for cidr in site.api_server]
+    allow_out(f"{name}-api-server", component, site, site.selector(component), peers, [443, 6443], opts)
+
+
+def to_public(name: str, component: str, site: Site, selector: Mapping[str, str], ports: Ports, opts: pulumi.ResourceOptions) -> None:
+    """Make the policy that lets pods reach public addresses, and no private ones."""
+    allow_out(name, component, site, selector, [addresses("0.0.0.0/0", PRIVATE_RANGES)], ports, opts)
+
+
+def default_deny(name: str, site: Site, opts: pulumi.ResourceOptions) -> None:
+    """Make the two policies of the whole namespace: nothing goes in or out, except questions to the cluster's DNS."""
+    networking.v1.NetworkPolicy(
+        f"{name}-default-deny",
+        metadata=metadata("network", site, "default-deny"),
+        spec=networking.v1.NetworkPolicySpecArgs(pod_selector=meta.v1.LabelSelectorArgs(), policy_types=["Ingress", "Egress"]),
+        opts=opts,
+    )
+    dns = [networking.v1.NetworkPolicyPortArgs(protocol=protocol, port=port) for protocol in ("UDP", "TCP") for port in (53, 1053)]
+    rule = networking.v1.NetworkPolicyEgressRuleArgs(to=[pods_of_namespace("kube-system", site.dns)], ports=dns)
+    _policy(f"{name}-dns", "network", site, {}, opts, egress=[rule], kube_name="dns")
+
+
+def _ports(ports: Ports) -> list[networking.v1.NetworkPolicyPortArgs]:
+    return [networking.v1.NetworkPolicyPortArgs(protocol="TCP", port=port) for port in ports]
+
+
+def _policy(
+    name: str,
+    component: str,
+    site: Site,
+    selector: Mapping[str, str],
+    opts: pulumi.ResourceOptions,
+    *,
+    ingress: list[networking.v1.NetworkPolicyIngressRuleArgs] | None = None,
+    egress: list[networking.v1.NetworkPolicyEgressRuleArgs] | None = None,
+    kube_name: str | None = None,
+) -> networking.v1.NetworkPolicy:
+    return networking.v1.NetworkPolicy(
+        name,
+        metadata=metadata(component, site, kube_name or name),
+        spec=networking.v1.NetworkPolicySpecArgs(
+            pod_selector=meta.v1.LabelSelectorArgs(match_labels=dict(selector)),
+            policy_types=["Ingress"] if ingress else ["Egress"],
+            ingress=ingress,
+            egress=egress,
+        ),
+        opts=opts,
+    )

@@ -1,0 +1,20 @@
+"""Generated passwords, by generation: the next one is made while the one before it is still accepted."""
+
+import pulumi
+import pulumi_random
+
+
+def password(name: str, generation: int, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+    """Make the password of one generation: 32 letters and digits, which need no quoting in an address or a file.
+
+    Each generation is a resource of its own, so that the one before stays known while its clients move on.
+    """
+    made = pulumi_random.RandomPassword(
+        f"{name}-{generation}", length=32, special=False, keepers={"rotation": str(generation)}, opts=opts
+    )
+    return pulumi.Output.secret(made.result)
+
+
+def accepted(name: str, rotation: int, opts: pulumi.ResourceOptions) -> list[pulumi.Output[str]]:
+    """Make the passwords that are in use at `rotation`: the current one, then the one before it if there was any."""
+    return [password(name, generation, opts) for generation in (rotation, rotation - 1) if generation >= 1]

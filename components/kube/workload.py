@@ -1,0 +1,272 @@
+"""Pods, and the workloads that keep them: every pod of a stack is made here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+from pulumi_kubernetes import apps, core, meta, policy
+
+from components.kube.security import SERVER_UID, container_security, pod_security
+from components.site import Site
+from settings.types import Resources
+
+LOST_NODE_SECONDS = 10
+"""A pod of a lost node is replaced after this long; Kubernetes' own default is 300."""
+STATEFUL_TIMEOUT = pulumi.CustomTimeouts(create="10m", update="10m", delete="5m")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pod:
+    """What a pod is made of; all that is the same for every pod is added by `template`."""
+
+    component: str
+    containers: Sequence[core.v1.ContainerArgs]
+    init_containers: Sequence[core.v1.ContainerArgs] = ()
+    volumes: Sequence[core.v1.VolumeArgs] = ()
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Further labels: those of the services it may reach."""
+    annotations: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
+    uid: int = SERVER_UID
+    grace_seconds: int = 30
+    service_account: pulumi.Input[str] | None = None
+    """A ServiceAccount whose token is mounted; None: no token."""
+    restart_policy: str | None = None
+
+
+def requirements(resources: Resources) -> core.v1.ResourceRequirementsArgs:
+    """Return requests and limits: memory is promised in full, cpu is never throttled."""
+    fixed = {"memory": resources.memory, "ephemeral-storage": resources.scratch}
+    return core.v1.ResourceRequirementsArgs(requests={"cpu": resources.cpu, **fixed}, limits=fixed)
+
+
+def container(
+    name: str,
+    image: str,
+    site: Site,
+    resources: Resources,
+    *,
+    command: Sequence[str] | None = None,
+    args: Sequence[pulumi.Input[str]] | None = None,
+    env: Mapping[str, pulumi.Input[str]] | None = None,
+    env_fields: Mapping[str, str] | None = None,
+    env_secrets: Sequence[pulumi.Input[str]] = (),
+    ports: Mapping[str, int] | None = None,
+    mounts: Mapping[str, str] | None = None,
+    read_only: Sequence[str] = (),
+    probes: Mapping[str, core.v1.ProbeArgs] | None = None,
+    prestop: Sequence[str] | None = None,
+) -> core.v1.ContainerArgs:
+    """Return a container. `mounts` maps a path to a volume's name (`volume` or `volume/sub/path`); `read_only` lists such paths.
+
+    `env_fields` maps a variable to a field of the pod; `env_secrets` names Secrets whose keys all become variables.
+    """
+    plain = [core.v1.EnvVarArgs(name=key, value=value) for key, value in (env or {}).items()]
+    return core.v1.ContainerArgs(
+        name=name,
+        image=image,
+        image_pull_policy=site.images.pull_policy,
+        command=list(command) if command else None,
+        args=list(args) if args else None,
+        env=plain + [_field(key, path) for key, path in (env_fields or {}).items()] or None,
+        env_from=[core.v1.EnvFromSourceArgs(secret_ref=core.v1.SecretEnvSourceArgs(name=name)) for name in env_secrets] or None,
+        ports=[core.v1.ContainerPortArgs(name=key, container_port=port) for key, port in (ports or {}).items()] or None,
+        volume_mounts=[_mount(path, volume, path in read_only) for path, volume in (mounts or {}).items()] or None,
+        resources=requirements(resources),
+        security_context=container_security(),
+        lifecycle=core.v1.LifecycleArgs(pre_stop=core.v1.LifecycleHandlerArgs(exec_=core.v1.ExecActionArgs(command=list(prestop))))
+        if prestop
+        else None,
+        startup_probe=(probes or {}).get("startup_probe"),
+        liveness_probe=(probes or {}).get("liveness_probe"),
+        readiness_probe=(probes or {}).get("readiness_probe"),
+    )
+
+
+def template(pod: Pod, site: Site) -> core.v1.PodTemplateSpecArgs:
+    """Return the template of a pod: restricted profile, short tolerations for lost nodes, spread over nodes."""
+    return core.v1.PodTemplateSpecArgs(
+        metadata=meta.v1.ObjectMetaArgs(labels={**site.labels(pod.component), **pod.labels}, annotations=dict(pod.annotations) or None),
+        spec=core.v1.PodSpecArgs(
+            containers=list(pod.containers),
+            init_containers=list(pod.init_containers) or None,
+            volumes=list(pod.volumes) or None,
+            security_context=pod_security(pod.uid),
+            service_account_name=pod.service_account,
+            automount_service_account_token=pod.service_account is not None,
+            enable_service_links=False,
+            image_pull_secrets=[core.v1.LocalObjectReferenceArgs(name=name) for name in site.images.pull_secrets] or None,
+            termination_grace_period_seconds=pod.grace_seconds,
+            restart_policy=pod.restart_policy,
+            tolerations=[_lost_node(key) for key in ("not-ready", "unreachable")],
+            topology_spread_constraints=[_spread(pod.component, site)],
+        ),
+    )
+
+
+def deployment(
+    name: str,
+    pod: Pod,
+    site: Site,
+    opts: pulumi.ResourceOptions,
+    *,
+    replicas: int,
+    singleton: bool = False,
+    within_seconds: int = 600,
+) -> apps.v1.Deployment:
+    """Make a Deployment called after the pod's component. A singleton is stopped before its successor starts.
+
+    `within_seconds`: without progress for so long a rollout has failed, and the old pods go on serving.
+    """
+    rolling = apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0)
+    strategy = apps.v1.DeploymentStrategyArgs(
+        type="Recreate" if singleton else "RollingUpdate", rolling_update=None if singleton else rolling
+    )
+    made = apps.v1.Deployment(
+        name,
+        metadata=metadata(pod.component, site),
+        spec=apps.v1.DeploymentSpecArgs(
+            replicas=replicas,
+            selector=meta.v1.LabelSelectorArgs(match_labels=site.selector(pod.component)),
+            strategy=strategy,
+            progress_deadline_seconds=within_seconds,
+            revision_history_limit=3,
+            template=template(pod, site),
+        ),
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=_timeouts(within_seconds))),
+    )
+    if replicas > 1:
+        disruption_budget(name, pod.component, site, opts)
+    return made
+
+
+def stateful_set(
+    name: str,
+    pod: Pod,
+    site: Site,
+    opts: pulumi.ResourceOptions,
+    *,
+    replicas: int,
+    service_name: str,
+    claims: Sequence[core.v1.PersistentVolumeClaimArgs],
+    parallel: bool = True,
+) -> apps.v1.StatefulSet:
+    """Make a StatefulSet called after the pod's component; its name is explicit, so a replaced one takes up its claims again."""
+    made = apps.v1.StatefulSet(
+        name,
+        metadata=metadata(pod.component, site),
+        spec=apps.v1.StatefulSetSpecArgs(
+            replicas=replicas,
+            service_name=service_name,
+            selector=meta.v1.LabelSelectorArgs(match_labels=site.selector(pod.component)),
+            pod_management_policy="Parallel" if parallel else "OrderedReady",
+            revision_history_limit=3,
+            template=template(pod, site),
+            volume_claim_templates=list(claims) or None,
+        ),
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=STATEFUL_TIMEOUT)),
+    )
+    if replicas > 1:
+        disruption_budget(name, pod.component, site, opts)
+    return made
+
+
+def claim(name: str, size: str, storage_class: str | None) -> core.v1.PersistentVolumeClaimArgs:
+    """Return the template of a volume claim for one pod at a time."""
+    return core.v1.PersistentVolumeClaimArgs(
+        metadata=meta.v1.ObjectMetaArgs(name=name),
+        spec=core.v1.PersistentVolumeClaimSpecArgs(
+            access_modes=["ReadWriteOnce"],
+            storage_class_name=storage_class,
+            resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": size}),
+        ),
+    )
+
+
+def service(
+    name: str,
+    kube_name: str,
+    component: str,
+    site: Site,
+    ports: Mapping[str, tuple[int, int]],
+    opts: pulumi.ResourceOptions,
+    *,
+    headless: bool = False,
+    selector: Mapping[str, str] | None = None,
+) -> core.v1.Service:
+    """Make an internal Service called `kube_name`; `ports` maps a name to (port, target port). A headless one lists pods before they are ready."""
+    return core.v1.Service(
+        name,
+        metadata=metadata(component, site, kube_name),
+        spec=core.v1.ServiceSpecArgs(
+            type="ClusterIP",
+            cluster_ip="None" if headless else None,
+            publish_not_ready_addresses=headless or None,
+            selector={**site.selector(component), **(selector or {})},
+            ports=[core.v1.ServicePortArgs(name=key, port=port, target_port=target) for key, (port, target) in ports.items()],
+        ),
+        opts=opts,
+    )
+
+
+def disruption_budget(name: str, component: str, site: Site, opts: pulumi.ResourceOptions) -> None:
+    """Make a PodDisruptionBudget: a drain takes one pod at a time."""
+    policy.v1.PodDisruptionBudget(
+        name,
+        metadata=metadata(component, site),
+        spec=policy.v1.PodDisruptionBudgetSpecArgs(
+            max_unavailable=1, selector=meta.v1.LabelSelectorArgs(match_labels=site.selector(component))
+        ),
+        opts=opts,
+    )
+
+
+def metadata(component: str, site: Site, name: pulumi.Input[str] | None = None) -> meta.v1.ObjectMetaArgs:
+    """Return an object's metadata: its name (the component's by default), namespace and labels."""
+    return meta.v1.ObjectMetaArgs(name=name or component, namespace=site.home or site.namespace, labels=site.labels(component))
+
+
+def empty_dir(name: str, size: str | None = None, *, memory: bool = False) -> core.v1.VolumeArgs:
+    """Return a volume that lives as long as its pod."""
+    source = core.v1.EmptyDirVolumeSourceArgs(size_limit=size, medium="Memory" if memory else None)
+    return core.v1.VolumeArgs(name=name, empty_dir=source)
+
+
+def from_config(name: str, config_map: pulumi.Input[str], mode: int = 0o444) -> core.v1.VolumeArgs:
+    """Return a volume with a ConfigMap's keys as files."""
+    return core.v1.VolumeArgs(name=name, config_map=core.v1.ConfigMapVolumeSourceArgs(name=config_map, default_mode=mode))
+
+
+def from_secret(name: str, secret: pulumi.Input[str], mode: int = 0o440) -> core.v1.VolumeArgs:
+    """Return a volume with a Secret's keys as files, readable by the pod's group."""
+    return core.v1.VolumeArgs(name=name, secret=core.v1.SecretVolumeSourceArgs(secret_name=secret, default_mode=mode))
+
+
+def _field(name: str, path: str) -> core.v1.EnvVarArgs:
+    source = core.v1.EnvVarSourceArgs(field_ref=core.v1.ObjectFieldSelectorArgs(field_path=path))
+    return core.v1.EnvVarArgs(name=name, value_from=source)
+
+
+def _mount(path: str, volume: str, read_only: bool) -> core.v1.VolumeMountArgs:
+    name, _, sub_path = volume.partition("/")
+    return core.v1.VolumeMountArgs(name=name, mount_path=path, sub_path=sub_path or None, read_only=read_only or None)
+
+
+def _lost_node(condition: str) -> core.v1.TolerationArgs:
+    key = f"node.kubernetes.io/{condition}"
+    return core.v1.TolerationArgs(key=key, operator="Exists", effect="NoExecute", toleration_seconds=LOST_NODE_SECONDS)
+
+
+def _spread(component: str, site: Site) -> core.v1.TopologySpreadConstraintArgs:
+    return core.v1.TopologySpreadConstraintArgs(
+        max_skew=1,
+        topology_key="kubernetes.io/hostname",
+        # A lost node must not keep its pods from starting on those that are left.
+        when_unsatisfiable="ScheduleAnyway",
+        label_selector=meta.v1.LabelSelectorArgs(match_labels=site.selector(component)),
+    )
+
+
+def _timeouts(within_seconds: int) -> pulumi.CustomTimeouts:
+    # A little longer than Kubernetes' own deadline, so that its reason is what the operator reads.
+    limit = f"{within_seconds + 60}s"
+    return pulumi.CustomTimeouts(create=limit, update=limit, delete="5m")

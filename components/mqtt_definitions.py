@@ -1,0 +1,156 @@
+"""What the broker knows from the start: users, permissions, queues and bindings. Pure functions, no resources."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from settings.backing import Queue
+
+VHOST = "/"
+"""The one virtual host."""
+EXCHANGE = "amq.topic"
+"""Where RabbitMQ's MQTT plugin publishes to."""
+KEEP_TRYING = -1
+"""x-delivery-limit: RabbitMQ 4 drops a message after 20 deliveries unless told otherwise, and a reader that waits for Postgres uses them up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """A user of the broker: what it may configure, write and read are regular expressions over names."""
+
+    name: str
+    password_hash: str
+    tags: tuple[str, ...] = ()
+    configure: str = "^$"
+    write: str = "^$"
+    read: str = "^$"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclaredQueue:
+    """A quorum queue that exists before any device is let in."""
+
+    name: str
+    topics: tuple[str, ...]
+    """MQTT filters."""
+    single_active: bool = False
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments it is declared with; RabbitMQ keeps those of the first declaration for good."""
+        single = {"x-single-active-consumer": True} if self.single_active else {}
+        return {"x-queue-type": "quorum", "x-delivery-limit": KEEP_TRYING, **single}
+
+    @property
+    def routing_keys(self) -> list[str]:
+        """Its topics as AMQP writes them."""
+        return [routing_key(topic) for topic in self.topics]
+
+
+def declared(queues: Mapping[str, Queue], session: tuple[str, str] | None = None) -> list[DeclaredQueue]:
+    """Return the queues that settings declare, and that of a `session` (client id, topic)."""
+    said = [DeclaredQueue(name=name, topics=tuple(queue.topics), single_active=queue.single_active) for name, queue in queues.items()]
+    if session is None:
+        return said
+    client_id, topic = session
+    return [*said, DeclaredQueue(name=session_queue(client_id), topics=(topic,))]
+
+
+def session_queue(client_id: str) -> str:
+    """Return the name of the queue that the MQTT plugin keeps for a QoS 1 session of `client_id`."""
+    return f"mqtt-subscription-{client_id}qos1"
+
+
+def routing_key(topic: str) -> str:
+    """Return an MQTT filter as an AMQP routing key: `lamps/+/fall` is `lamps.*.fall`. ValueError where that would mean something else."""
+    if not topic or "." in topic or "*" in topic:
+        raise ValueError(f"topic {topic!r}: '.' and '*' have another meaning in RabbitMQ; use '/' and '+'")
+    return topic.replace("/", ".").replace("+", "*")
+
+
+def password_hash(password: str, salt: bytes) -> str:
+    """Return a password as RabbitMQ stores it: base64 of a salt of four bytes and SHA-256 over salt and password."""
+    if len(salt) != 4:
+        raise ValueError(f"expected a salt of 4 bytes, not {len(salt)}")
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def app_user(hashed: str, queues: Sequence[DeclaredQueue]) -> User:
+    """Return the app's user: it reads the declared queues, may bind them to topics, and publishes commands to devices."""
+    names = "|".join(re.escape(queue.name) for queue in queues)
+    own = f"^({names})$" if names else "^$"
+    exchange = re.escape(EXCHANGE)
+    writes = f"^({exchange}|{names})$" if names else f"^{exchange}$"
+    return User(name="app", password_hash=hashed, configure=own, write=writes, read=writes)
+
+
+def accounts_user(hashed: str) -> User:
+    """Return the user that the app makes devices' accounts with; only administrators may."""
+    return User(name="accounts", password_hash=hashed, tags=("administrator",))
+
+
+def monitor_user(hashed: str) -> User:
+    """Return the user of the readiness probe: it sees everything and changes nothing."""
+    return User(name="monitor", password_hash=hashed, tags=("monitoring",))
+
+
+def definitions(users: Sequence[User], queues: Sequence[DeclaredQueue]) -> str:
+    """Return definitions.json. It is imported at every start: users and permissions are overwritten, queues and bindings added."""
+    content = {
+        "vhosts": [{"name": VHOST}],
+        "users": [_user(user) for user in users],
+        "permissions": [_permission(user) for user in users],
+        "queues": [_queue(queue) for queue in queues],
+        "bindings": [_binding(queue, key) for queue in queues for key in queue.routing_keys],
+    }
+    return json.dumps(content, indent=1)
+
+
+def probe(user: str, password: str, queues: Sequence[DeclaredQueue]) -> str:
+    """Return curl's configuration for asking the management API for every queue and binding: exit 0 means that all are there."""
+    paths = [path for queue in queues for path in _paths(queue)] or ["whoami"]
+    requests = [f'url = "{_api(path)}"\noutput = /dev/null' for path in paths]
+    return "\n".join([*_curl(user, password), "fail-early", *requests]) + "\n"
+
+
+def members_probe(user: str, password: str) -> str:
+    """Return curl's configuration for listing the members that have joined."""
+    return "\n".join([*_curl(user, password), f'url = "{_api("nodes?columns=name")}"']) + "\n"
+
+
+def _curl(user: str, password: str) -> list[str]:
+    return [f'user = "{user}:{password}"', "silent", "fail", "max-time = 3"]
+
+
+def _api(path: str) -> str:
+    return f"http://127.0.0.1:15672/api/{path}"
+
+
+def _paths(queue: DeclaredQueue) -> list[str]:
+    vhost, name = quote(VHOST, safe=""), quote(queue.name, safe="")
+    # A binding without arguments is known by its routing key.
+    bindings = [f"bindings/{vhost}/e/{EXCHANGE}/q/{name}/{quote(key, safe='')}" for key in queue.routing_keys]
+    return [f"queues/{vhost}/{name}", *bindings]
+
+
+def _user(user: User) -> dict[str, Any]:
+    hashing = "rabbit_password_hashing_sha256"
+    return {"name": user.name, "password_hash": user.password_hash, "hashing_algorithm": hashing, "tags": list(user.tags), "limits": {}}
+
+
+def _permission(user: User) -> dict[str, str]:
+    return {"user": user.name, "vhost": VHOST, "configure": user.configure, "write": user.write, "read": user.read}
+
+
+def _queue(queue: DeclaredQueue) -> dict[str, Any]:
+    return {"name": queue.name, "vhost": VHOST, "durable": True, "auto_delete": False, "arguments": queue.arguments}
+
+
+def _binding(queue: DeclaredQueue, key: str) -> dict[str, Any]:
+    place = {"source": EXCHANGE, "vhost": VHOST, "destination": queue.name, "destination_type": "queue"}
+    return {**place, "routing_key": key, "arguments": {}}

@@ -1,0 +1,84 @@
+"""Processes without a port: what the other lines of a Procfile were, and what Heroku Scheduler ran."""
+
+import pulumi
+from pulumi_kubernetes import batch, core
+
+from components.kube import probes
+from components.kube.workload import deployment, metadata, template
+from components.release import Release
+from components.site import Site
+from settings.app import Process as ProcessSettings
+from settings.app import Schedule as ScheduleSettings
+from settings.types import seconds_of
+
+MISSED_SECONDS = 300
+"""A run that could not start within this time of its hour is left out; the next one comes by itself."""
+
+
+class Process(pulumi.ComponentResource):
+    """A long-running command of the app: a Deployment of its own name."""
+
+    def __init__(
+        self, name: str, process: str, args: ProcessSettings, site: Site, release: Release, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Make the process called `process` of `release`."""
+        super().__init__("switchyard:index:Process", name, None, opts)
+        run(self, name, process, args, site, release)
+        self.register_outputs({})
+
+
+class Schedule(pulumi.ComponentResource):
+    """A command of the app at set times: a CronJob that never overlaps itself."""
+
+    def __init__(
+        self, name: str, schedule: str, args: ScheduleSettings, site: Site, release: Release, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Make the schedule called `schedule` of `release`."""
+        super().__init__("switchyard:index:Schedule", name, None, opts)
+        pod = release.pod(schedule, args, site, restart_policy="Never")
+        job = batch.v1.JobSpecArgs(
+            backoff_limit=1,
+            active_deadline_seconds=seconds_of(args.stop_after),
+            ttl_seconds_after_finished=86400,
+            template=template(pod, site),
+        )
+        batch.v1.CronJob(
+            name,
+            metadata=metadata(schedule, site),
+            spec=batch.v1.CronJobSpecArgs(
+                schedule=args.cron,
+                time_zone=args.time_zone,
+                concurrency_policy="Forbid",
+                starting_deadline_seconds=MISSED_SECONDS,
+                job_template=batch.v1.JobTemplateSpecArgs(spec=job),
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(release.after)),
+        )
+        self.register_outputs({})
+
+
+def run(
+    parent: pulumi.Resource,
+    name: str,
+    component: str,
+    said: ProcessSettings,
+    site: Site,
+    release: Release,
+    *,
+    command: list[str] | None = None,
+    env: dict[str, str] | None = None,
+    singleton: bool = False,
+) -> None:
+    """Make the Deployment of a process without a port; it is alive as long as it touches its heartbeat file."""
+    pod = release.pod(component, said, site, command=command, env=env, probes=_probes(said), grace_seconds=said.grace_seconds)
+    opts = pulumi.ResourceOptions(parent=parent, depends_on=list(release.after))
+    deployment(name, pod, site, opts, replicas=said.replicas, singleton=singleton or said.singleton)
+
+
+def _probes(said: ProcessSettings) -> dict[str, core.v1.ProbeArgs]:
+    if said.health is None:
+        return {}
+    return {
+        "startup_probe": probes.heartbeat(said.health, within_seconds=seconds_of(said.start_within)),
+        "liveness_probe": probes.heartbeat(said.health),
+    }

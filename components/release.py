@@ -1,0 +1,77 @@
+"""A release of the app: one image with one configuration, which never change while its pods live."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+from pulumi_kubernetes import core
+
+from components.kube.workload import Pod, container, empty_dir
+from components.site import Site
+from settings.app import App, Process, Schedule
+from settings.app import Release as ReleaseSettings
+
+APP_LABEL = "switchyard.dev/app"
+"""Label of every pod that runs the app's image: it may reach the SaaS that the product uses."""
+LONGEST_VOLUME_NAME = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What every process of the app runs with."""
+
+    app: App
+    image: str
+    config_secret: str
+    """Name of the immutable Secret with all config vars."""
+    client_labels: Mapping[str, str]
+    """Labels that let its pods reach the backing services."""
+    after: Sequence[pulumi.Resource] = ()
+    """What must have succeeded before a pod of this release starts: its migration."""
+    extra_secrets: Sequence[pulumi.Input[str]] = field(default_factory=list[pulumi.Input[str]])
+    """Further Secrets whose keys become config vars."""
+
+    def pod(
+        self,
+        component: str,
+        said: Process | Schedule | ReleaseSettings,
+        site: Site,
+        *,
+        command: Sequence[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        ports: Mapping[str, int] | None = None,
+        probes: Mapping[str, core.v1.ProbeArgs] | None = None,
+        prestop: Sequence[str] | None = None,
+        grace_seconds: int = 30,
+        restart_policy: str | None = None,
+    ) -> Pod:
+        """Return a pod of this release that runs a process called `component`."""
+        volumes = {path: _volume_name(path) for path in self.app.writable}
+        process = container(
+            "app",
+            self.image,
+            site,
+            said.resources,
+            command=command or said.command,
+            env={**getattr(said, "config", {}), **(env or {})},
+            # Code that ran on Heroku asks DYNO where it is.
+            env_fields={"DYNO": "metadata.name"},
+            env_secrets=[self.config_secret, *self.extra_secrets],
+            ports=ports,
+            mounts=volumes,
+            probes=probes,
+            prestop=prestop,
+        )
+        return Pod(
+            component=component,
+            containers=[process],
+            volumes=[empty_dir(volume, said.resources.scratch) for volume in volumes.values()],
+            labels={APP_LABEL: "true", **self.client_labels},
+            uid=self.app.uid,
+            grace_seconds=grace_seconds,
+            restart_policy=restart_policy,
+        )
+
+
+def _volume_name(path: str) -> str:
+    return f"writable{path.replace('/', '-').replace('_', '-').replace('.', '-')}"[:LONGEST_VOLUME_NAME].rstrip("-").lower()

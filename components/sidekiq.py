@@ -1,0 +1,25 @@
+"""Sidekiq: pools of processes that work off queues."""
+
+import pulumi
+
+from components import process
+from components.release import Release
+from components.site import Site
+from settings.app import SidekiqPool
+from settings.types import seconds_of
+
+
+class Sidekiq(pulumi.ComponentResource):
+    """One pool: a Deployment called `sidekiq-<pool>` that gets its queues, concurrency and timeout as arguments.
+
+    The pod's grace period is longer than Sidekiq's own timeout, so a job that can finish does.
+    """
+
+    def __init__(
+        self, name: str, pool: str, args: SidekiqPool, site: Site, release: Release, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Make the pool called `pool` of `release`."""
+        super().__init__("switchyard:index:Sidekiq", name, None, opts)
+        env = {"RAILS_MAX_THREADS": str(args.concurrency), "SIDEKIQ_TIMEOUT": str(seconds_of(args.stop_within))}
+        process.run(self, name, f"sidekiq-{pool}", args, site, release, command=args.argv, env=env)
+        self.register_outputs({})

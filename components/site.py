@@ -1,0 +1,78 @@
+"""Where a component stands: the namespace, labels and images of its stack."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+
+from settings.stack import Images, Settings
+
+CLIENT_LABEL = "switchyard.dev/client-of-"
+"""Prefix of the label that a pod carries for each service it may reach; network policies select by it."""
+STACK_LABEL = "switchyard.dev/stack"
+"""Label of the namespace that says whose it is: `<product>.<stack>`."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a component must know of the stack it stands in, and nothing else of it."""
+
+    product: str
+    stack: str
+    tier: str
+    namespace: str
+    images: Images
+    api_server: tuple[str, ...]
+    """Address ranges of the API server."""
+    dns: Mapping[str, str]
+    """Labels of the cluster's DNS pods."""
+    home: pulumi.Input[str] = ""
+    """The namespace's name again, as the made Namespace tells it: what takes it is made after the namespace."""
+
+    @classmethod
+    def of(cls, settings: Settings, stack: str) -> "Site":
+        """Return the site that `settings` describe for the stack called `stack`."""
+        return cls(
+            product=settings.product,
+            stack=stack,
+            tier=settings.tier,
+            namespace=settings.namespace or f"{settings.product}-{stack}",
+            images=settings.images,
+            api_server=tuple(settings.cluster.api_server),
+            dns=settings.cluster.dns,
+        )
+
+    @property
+    def owner(self) -> str:
+        """The value of STACK_LABEL on this stack's namespace."""
+        return f"{self.product}.{self.stack}"
+
+    def selector(self, component: str) -> dict[str, str]:
+        """Return the labels that pods of `component` are selected by; they never change."""
+        return {"app.kubernetes.io/name": self.product, "app.kubernetes.io/component": component}
+
+    def labels(self, component: str) -> dict[str, str]:
+        """Return the labels of every object of `component`."""
+        own = {"app.kubernetes.io/instance": self.stack, "app.kubernetes.io/managed-by": "pulumi"}
+        return self.selector(component) | own
+
+    def image(self, name: str) -> str:
+        """Return the reference of the image called `name`."""
+        return self.images.reference(name)
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The secrets that a human set, by name."""
+
+    values: Mapping[str, pulumi.Output[str]]
+    fingerprints: Mapping[str, str]
+    """For each, a short digest that changes with the value and does not tell it."""
+
+    def value(self, name: str) -> pulumi.Output[str]:
+        """Return a secret; a preview without it goes on with a placeholder, because `up` refuses earlier."""
+        return self.values.get(name) or pulumi.Output.secret("missing")
+
+    def fingerprint(self, name: str) -> str:
+        """Return the digest of a secret."""
+        return self.fingerprints.get(name, "missing")

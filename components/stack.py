@@ -1,0 +1,111 @@
+"""The product on one page: the only place that wires components together."""
+
+from dataclasses import replace
+
+import pulumi
+from pulumi_kubernetes import core, meta
+
+from components.certificates import CertificateAuthority
+from components.consumer import Consumer, mqtt_session
+from components.endpoints import ConfigVars, Endpoint, postgres_vars, redis_vars
+from components.kube import network
+from components.mqtt import MqttBroker, MqttEndpoint, MqttSession
+from components.postgres import Postgres
+from components.process import Process, Schedule
+from components.rails import RailsApp, RailsSettings
+from components.redis import Redis
+from components.sidekiq import Sidekiq
+from components.site import STACK_LABEL, Secrets, Site
+from settings.stack import Settings
+
+
+class Stack(pulumi.ComponentResource):
+    """One installation of the product: a namespace of its own, and everything in it."""
+
+    outputs: dict[str, pulumi.Input[object]]
+    """What the stack tells: addresses, and where to read the rest."""
+
+    def __init__(self, name: str, args: Settings, site: Site, secrets: Secrets, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Make the installation that `args` describe at `site`."""
+        super().__init__("switchyard:index:Stack", name, None, opts)
+        self.child = pulumi.ResourceOptions(parent=self)
+        self.endpoints: list[Endpoint] = []
+        self.config_vars: dict[str, pulumi.Output[str]] = {}
+        self.ready: list[pulumi.Resource] = []
+        site = self._namespace(site)
+
+        session = mqtt_session(args.consumer, self.child)
+        self._postgres(args, site, secrets)
+        self._redis(args, site, secrets)
+        broker = self._mqtt(args, site, secrets, session)
+        app = self._app(args, site, secrets, session)
+
+        self.outputs = {"namespace": site.namespace, "urls": app.urls, "config_secret": app.release.config_secret}
+        if broker:
+            self.outputs["mqtt"] = broker.public
+        self.register_outputs(self.outputs)
+
+    def _namespace(self, site: Site) -> Site:
+        levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
+        made = core.v1.Namespace(
+            site.namespace,
+            metadata=meta.v1.ObjectMetaArgs(name=site.namespace, labels={**site.labels("namespace"), STACK_LABEL: site.owner, **levels}),
+            opts=self.child,
+        )
+        # All else takes the namespace's name from the made one, and so is made after it.
+        site = replace(site, home=made.metadata.name)
+        network.default_deny("network", site, self.child)
+        return site
+
+    def _postgres(self, args: Settings, site: Site, secrets: Secrets) -> None:
+        if args.postgres.where == "cluster":
+            made = Postgres("postgres", args.postgres, site, self.child)
+            self.ready.append(made.ready)
+            self._uses(made.endpoint, postgres_vars(made.endpoint, args.postgres.config_var))
+        elif args.postgres.where == "external" and args.postgres.external:
+            endpoint = self._external("postgres", Endpoint.external("postgres", args.postgres.external, secrets), site)
+            self._uses(endpoint, postgres_vars(endpoint, args.postgres.config_var))
+
+    def _redis(self, args: Settings, site: Site, secrets: Secrets) -> None:
+        for instance, said in args.redis.items():
+            name = f"redis-{instance}"
+            if said.where == "cluster":
+                endpoint = Redis(name, instance, said, site, self.child).endpoint
+                self._uses(endpoint, redis_vars(endpoint, said.config_var))
+            elif said.where == "external" and said.external:
+                endpoint = self._external(name, Endpoint.external(name, said.external, secrets), site)
+                self._uses(endpoint, redis_vars(endpoint, said.config_var))
+
+    def _mqtt(self, args: Settings, site: Site, secrets: Secrets, session: MqttSession | None) -> MqttBroker | None:
+        if args.mqtt.where == "cluster":
+            authority = CertificateAuthority("authority", site, self.child)
+            broker = MqttBroker("mqtt", args.mqtt, site, authority, session, self.child)
+            self._uses(broker.endpoint, broker.endpoint.config_vars(args.mqtt))
+            return broker
+        if args.mqtt.where == "external" and args.mqtt.external:
+            endpoint = MqttEndpoint.external("mqtt", args.mqtt.external, secrets)
+            self._external("mqtt", endpoint, site)
+            self._uses(endpoint, endpoint.config_vars(args.mqtt))
+        return None
+
+    def _app(self, args: Settings, site: Site, secrets: Secrets, session: MqttSession | None) -> RailsApp:
+        rails = RailsSettings(app=args.app, release=args.release, web=args.web, edge=args.edge)
+        opts = self.child
+        app = RailsApp("app", rails, site, self.endpoints, self.config_vars, secrets, self.ready, opts)
+        for pool, said in args.sidekiq.items():
+            Sidekiq(f"sidekiq-{pool}", pool, said, site, app.release, opts)
+        if args.consumer.where == "cluster":
+            Consumer("consumer", args.consumer, site, app.release, session, opts)
+        for process, said in args.processes.items():
+            Process(process, process, said, site, app.release, opts)
+        for schedule, said in args.schedules.items():
+            Schedule(schedule, schedule, said, site, app.release, opts)
+        return app
+
+    def _external(self, name: str, endpoint: Endpoint, site: Site) -> Endpoint:
+        network.admit_external(name, endpoint, site, self.child)
+        return endpoint
+
+    def _uses(self, endpoint: Endpoint, config_vars: ConfigVars) -> None:
+        self.endpoints.append(endpoint)
+        self.config_vars.update(config_vars)

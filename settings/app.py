@@ -1,0 +1,185 @@
+"""The Rails product itself: its image, its config vars and its processes."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from settings.types import AbsolutePath, Count, DnsLabel, Duration, EnvName, Model, Port, Resources, seconds_of
+
+PRESTOP_SECONDS = 5
+"""A pod keeps serving this long after it was told to go, so that every proxy has forgotten it (knowledge: 5 to 10 s)."""
+GRACE_MARGIN_SECONDS = 5
+"""What a grace period leaves beyond the waits inside it."""
+
+
+class App(Model):
+    """The image that all the product's processes run, and what it is told."""
+
+    image: str = "app"
+    """A name in `images.pinned`, or a full reference; `up` wants a digest."""
+    uid: int = Field(default=10100, ge=1)
+    """The user id the processes run as; it must exist in the image."""
+    writable: list[AbsolutePath] = ["/tmp"]
+    """Folders that the app may write to, each an emptyDir; all else is read-only."""
+    config: dict[EnvName, str] = {}
+    """Config vars that are no secrets."""
+    secrets: list[EnvName] = []
+    """Names of secret config vars (Sentry, SendGrid …); each is set with `pulumi config set --secret NAME`."""
+    generate: list[EnvName] = []
+    """Secret config vars that the stack makes itself, once: SECRET_KEY_BASE and the like, 64 letters and digits."""
+    rotation: int = Field(default=1, ge=1)
+    """Raise it to generate all of `generate` anew."""
+    egress_ports: list[Port] = [443, 587]
+    """Ports of public addresses that the app may reach: HTTPS (Sentry) and mail submission (SendGrid)."""
+
+
+class HttpHealth(Model):
+    """Health by HTTP. The kubelet counts a redirect as success, so a path must answer 200 by itself."""
+
+    live: AbsolutePath = "/health/live"
+    """Answers 200 as long as the process lives; never asks a database."""
+    ready: AbsolutePath = "/health/ready"
+    """Answers 200 when requests can be served."""
+    host: str = "localhost"
+    """The Host header the probes send, for apps that refuse unknown hosts."""
+
+
+class FileHealth(Model):
+    """Health of a process without a port: a file that it touches while its main loop turns."""
+
+    file: AbsolutePath = "/tmp/heartbeat"
+    """The file whose modification time is looked at."""
+    max_age: Duration = "60s"
+    """Older than this and the container is restarted."""
+
+
+class Process(Model):
+    """A long-running command of the app: what a line of a Procfile was."""
+
+    command: list[str] = Field(min_length=1)
+    """Program and arguments, run without a shell."""
+    replicas: Count = 1
+    """How many pods run it."""
+    singleton: bool = False
+    """Never two at once, not even while rolling out (strategy Recreate)."""
+    config: dict[EnvName, str] = {}
+    """Config vars of this process alone."""
+    health: FileHealth | None = None
+    """Liveness by a heartbeat file; None restarts it only when it exits."""
+    start_within: Duration = "120s"
+    """How long it may take to boot."""
+    stop_within: Duration = "25s"
+    """How long it may work on after SIGTERM before it is killed."""
+    resources: Resources = Resources(memory="512Mi")
+    """What each pod asks for."""
+
+    @property
+    def grace_seconds(self) -> int:
+        """The pod's grace period: longer than what it waits for."""
+        return seconds_of(self.stop_within) + GRACE_MARGIN_SECONDS
+
+    @model_validator(mode="after")
+    def _one_singleton(self) -> "Process":
+        if self.singleton and self.replicas != 1:
+            raise ValueError(f"a singleton has 1 replica, not {self.replicas}")
+        return self
+
+
+class Web(Process):
+    """A process that serves HTTP."""
+
+    replicas: Count = 2
+    """How many pods serve."""
+    port: Port = 3000
+    """The port it is told to listen on, as config var PORT."""
+    threads: Count = 5
+    """Threads of each server process, as RAILS_MAX_THREADS."""
+    concurrency: int = Field(default=0, ge=0, le=32)
+    """Forked server processes in a pod, as WEB_CONCURRENCY; 0 is one process without forking."""
+    probes: HttpHealth = HttpHealth()
+    """Where the kubelet asks."""
+
+    @property
+    def grace_seconds(self) -> int:
+        """The pod's grace period: draining, then the app's own shutdown, then a margin."""
+        return PRESTOP_SECONDS + seconds_of(self.stop_within) + GRACE_MARGIN_SECONDS
+
+
+class SidekiqPool(Process):
+    """Sidekiq processes that serve the same queues."""
+
+    command: list[str] = Field(default=["bundle", "exec", "sidekiq"], min_length=1)
+    """Program and arguments, without queues, concurrency and timeout: those are added as -q, -c and -t."""
+    queues: list[str] = Field(default=["default"], min_length=1)
+    """Queues, most urgent first; `name,weight` as Sidekiq takes them."""
+    concurrency: Count = 5
+    """Threads, as -c and RAILS_MAX_THREADS."""
+
+    @property
+    def argv(self) -> list[str]:
+        """The whole command: what the pool serves, and how long a job may finish after SIGTERM."""
+        queues = [word for queue in self.queues for word in ("-q", queue)]
+        return [*self.command, "-c", str(self.concurrency), "-t", str(seconds_of(self.stop_within)), *queues]
+
+
+class Consumer(Process):
+    """The process that reads what devices publish. Not a Sidekiq job: such a poller is orphaned by restarts."""
+
+    where: Literal["cluster", "none"] = "none"
+    """`none`: the product has no consumer."""
+    command: list[str] = Field(default=["bin/consumer"], min_length=1)
+    """Program and arguments."""
+    mode: Literal["amqp", "mqtt", "sidekiq"] = "amqp"
+    """amqp: two or more readers of one quorum queue, one active at a time; mqtt: one reader with a persistent session;
+    sidekiq: a poller that is a Sidekiq worker, as a singleton pool."""
+    queue: str = "falls"
+    """The queue it reads (mode amqp), declared under `mqtt.queues`."""
+    topic: str = "lamps/+/fall"
+    """The MQTT filter it subscribes to (mode mqtt); the broker holds its session queue from the start."""
+    replicas: Count = 2
+    """Readers; 1 in the modes mqtt and sidekiq."""
+    health: FileHealth | None = FileHealth()
+    """Liveness by a heartbeat file, never by asking the database."""
+
+    @model_validator(mode="after")
+    def _one_session(self) -> "Consumer":
+        if self.mode != "amqp" and self.replicas != 1 and self.where == "cluster":
+            raise ValueError(f"mode {self.mode} has 1 replica, not {self.replicas}: a second one would cut the first off")
+        return self
+
+    @property
+    def alone(self) -> bool:
+        """Whether two at once would harm: a second MQTT session cuts the first one off."""
+        return self.mode != "amqp"
+
+
+class Schedule(Model):
+    """A command that runs at set times: what a line of Heroku Scheduler was."""
+
+    command: list[str] = Field(min_length=1)
+    """Program and arguments, run without a shell."""
+    cron: str = Field(pattern=r"^(\S+\s+){4}\S+$")
+    """When, as five cron fields."""
+    time_zone: str = "Etc/UTC"
+    """The zone that `cron` is read in."""
+    config: dict[EnvName, str] = {}
+    """Config vars of this command alone."""
+    stop_after: Duration = "1h"
+    """A run that takes longer is ended."""
+    resources: Resources = Resources(memory="512Mi")
+    """What each run asks for."""
+
+
+class Release(Model):
+    """What runs once per release, before any new pod starts: the schema migration."""
+
+    command: list[str] = []
+    """Program and arguments; empty: there is nothing to run."""
+    stop_after: Duration = "15m"
+    """A migration that takes longer has failed."""
+    resources: Resources = Resources(memory="512Mi")
+    """What it asks for."""
+
+
+Processes = dict[DnsLabel, Process]
+"""Other long-running commands by name."""

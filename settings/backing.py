@@ -1,0 +1,140 @@
+"""The backing services: in the cluster, external, or absent. The app sees no difference."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from settings.types import Bytes, Cidr, Count, DnsLabel, Duration, EnvName, Model, Port, Resources
+
+Where = Literal["cluster", "external", "none"]
+"""`cluster`: the stack runs it; `external`: it is somebody else's; `none`: the product has none."""
+
+
+class External(Model):
+    """A service that somebody else runs. Its password is a secret of its own: see `password`."""
+
+    host: str
+    """Name or address."""
+    port: Port
+    """TCP port."""
+    user: str = ""
+    """Account; empty for none."""
+    password: EnvName | None = None
+    """Name of the secret that holds the password, set with `pulumi config set --secret NAME`."""
+    database: str = ""
+    """Database name, Redis database number or virtual host."""
+    tls: bool = True
+    """Whether the connection is encrypted."""
+    ranges: list[Cidr] = ["0.0.0.0/0"]
+    """Addresses that network policies let the app reach."""
+
+
+class Backing(Model):
+    """What all backing services say."""
+
+    where: Where = "cluster"
+    """Who runs it."""
+    external: External | None = None
+    """Where it is when it is external."""
+
+    @model_validator(mode="after")
+    def _said_where(self) -> "Backing":
+        if self.where == "external" and self.external is None:
+            raise ValueError("where: external needs external: {host, port, user, password}")
+        return self
+
+
+class Volume(Model):
+    """A persistent volume."""
+
+    size: Bytes = "10Gi"
+    """Its size; it can grow, not shrink."""
+    storage_class: str | None = None
+    """Its StorageClass; None is the cluster's default."""
+
+
+class Postgres(Backing):
+    """Postgres under Patroni: one member, or several with automatic failover."""
+
+    major: Literal[13, 14, 15, 16, 17] = 17
+    """Major version; keep the source's while moving."""
+    members: Count = 3
+    """Servers; 1 has no failover."""
+    database: str = Field(default="app", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    """The app's database, and the user that owns it."""
+    config_var: EnvName = "DATABASE_URL"
+    """The config var that the app reads."""
+    max_connections: int = Field(default=100, ge=20, le=5000)
+    """Connections the server accepts, the superuser's included."""
+    volume: Volume = Volume()
+    """Each member's data."""
+    resources: Resources = Resources(cpu="250m", memory="1Gi")
+    """What each member asks for."""
+    rotation: int = Field(default=1, ge=1)
+    """Raise it to generate new passwords."""
+
+
+class Redis(Backing):
+    """One Valkey server: Sidekiq's jobs (`noeviction`, append-only file) or a cache."""
+
+    policy: Literal["noeviction", "allkeys-lru", "allkeys-lfu", "volatile-lru"] = "noeviction"
+    """What happens when memory is full. Jobs are never evicted: `noeviction`."""
+    config_var: EnvName = "REDIS_URL"
+    """The config var that the app reads."""
+    memory_share: float = Field(default=0.65, ge=0.1, le=0.8)
+    """maxmemory as a share of the container's memory; rewriting the append-only file forks and needs the rest."""
+    volume: Volume = Volume(size="2Gi")
+    """The append-only file; caches have none."""
+    resources: Resources = Resources(memory="256Mi")
+    """What it asks for."""
+    rotation: int = Field(default=1, ge=1)
+    """Raise it to generate a new password."""
+
+    @property
+    def persistent(self) -> bool:
+        """Whether its data outlives the pod."""
+        return self.policy == "noeviction"
+
+
+class Queue(Model):
+    """A queue that keeps messages until the app has dealt with them. It exists before any device is let in."""
+
+    topics: list[str] = Field(min_length=1)
+    """MQTT topic filters whose messages it keeps, such as `lamps/+/fall`."""
+    single_active: bool = True
+    """One reader at a time; the next takes over at once."""
+
+
+class Mqtt(Backing):
+    """RabbitMQ with MQTT and AMQP: an acknowledgement means replicated and on disk."""
+
+    members: Count = 3
+    """Servers; odd."""
+    queues: dict[DnsLabel, Queue] = {}
+    """Queues by name."""
+    amqp_var: EnvName = "AMQP_URL"
+    """Config var with the AMQP address."""
+    mqtt_var: EnvName = "MQTT_URL"
+    """Config var with the MQTT address."""
+    management_var: EnvName = "MQTT_MANAGEMENT_URL"
+    """Config var with the management API's address, for making devices' accounts."""
+    session_expiry: Duration = "14d"
+    """How long the broker keeps the session of a client that is away."""
+    allow_from: list[Cidr] = ["0.0.0.0/0"]
+    """Where devices may come from."""
+    host_names: list[str] = []
+    """Names that devices dial, for the certificate."""
+    annotations: dict[str, str] = {}
+    """Annotations of the load balancer's Service."""
+    volume: Volume = Volume(size="5Gi")
+    """Each member's messages."""
+    resources: Resources = Resources(cpu="250m", memory="1Gi")
+    """What each member asks for."""
+    rotation: int = Field(default=1, ge=1)
+    """Raise it to generate new passwords."""
+
+    @model_validator(mode="after")
+    def _odd(self) -> "Mqtt":
+        if self.where == "cluster" and self.members % 2 == 0:
+            raise ValueError(f"expected an odd number of members, not {self.members}: an even one can not outvote itself")
+        return self

@@ -1,0 +1,169 @@
+"""A whole stack's settings."""
+
+from collections.abc import Container
+from typing import Literal
+
+from pydantic import model_validator
+
+from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPool, Web
+from settings.backing import Mqtt, Postgres, Redis
+from settings.types import Cidr, DnsLabel, Model
+
+Tier = Literal["sandbox", "testing", "small", "staging", "production"]
+"""What kind of installation it is; `settings/tiers/<tier>.yaml` says what that means."""
+
+
+class Cluster(Model):
+    """The cluster that the stack stands on. Without `kubeconfig` and `context` nothing can be brought up, only previewed."""
+
+    identifier: str = "sandbox"
+    """The cluster's lasting name. Without one a changed kubeconfig would replace every resource."""
+    kubeconfig: str | None = None
+    """Path of the kubeconfig file; `~` is the user's home. None: the KUBECONFIG variable or ~/.kube/config."""
+    context: str | None = None
+    """Context in it; None is its current one."""
+    api_server: list[Cidr] = ["0.0.0.0/0"]
+    """Addresses of the API server, which Patroni must reach through its network policy."""
+    dns: dict[str, str] = {"k8s-app": "kube-dns"}
+    """Labels of the cluster DNS pods in kube-system."""
+
+
+class Images(Model):
+    """Where images come from."""
+
+    registry: str = "registry.example.com/switchyard"
+    """The company's registry and folder, for images that are not pinned yet."""
+    pinned: dict[str, str] = {}
+    """Image name -> reference with digest, as `./sy images pin` writes it."""
+    pull_secrets: list[str] = []
+    """Names of Secrets in the namespace that the kubelet pulls with."""
+    pull_policy: Literal["IfNotPresent", "Always"] = "IfNotPresent"
+    """When the kubelet asks the registry."""
+
+    def reference(self, image: str) -> str:
+        """Return the reference to run: pinned by name, or as it stands when it is a full one, else by tag `latest`."""
+        if image in self.pinned:
+            return self.pinned[image]
+        return image if "/" in image or "@" in image else f"{self.registry}/{image}:latest"
+
+
+class Edge(Model):
+    """Who may reach the web processes."""
+
+    namespaces: list[str] = []
+    """Namespaces whose pods (the gateway's) may."""
+    ranges: list[Cidr] = []
+    """Addresses that may."""
+
+
+class Settings(Model):
+    """Everything a stack says, all layers merged."""
+
+    product: DnsLabel
+    """The product's short name."""
+    tier: Tier
+    """What kind of installation it is."""
+    namespace: DnsLabel | None = None
+    """Its namespace; None is `<product>-<stack>`."""
+    cluster: Cluster = Cluster()
+    """Where it stands."""
+    images: Images = Images()
+    """Where images come from."""
+    app: App = App()
+    """The product's image and config vars."""
+    release: Release = Release()
+    """What runs once per release."""
+    web: dict[DnsLabel, Web] = {}
+    """Processes that serve HTTP."""
+    sidekiq: dict[DnsLabel, SidekiqPool] = {}
+    """Sidekiq pools."""
+    consumer: Consumer = Consumer()
+    """The reader of device messages."""
+    processes: Processes = {}
+    """Other long-running commands."""
+    schedules: dict[DnsLabel, Schedule] = {}
+    """Commands at set times."""
+    postgres: Postgres = Postgres()
+    """The database."""
+    redis: dict[DnsLabel, Redis] = {}
+    """Named Valkey servers: one for jobs, others may be caches."""
+    mqtt: Mqtt = Mqtt(where="none")
+    """The broker."""
+    edge: Edge = Edge()
+    """Who may reach the web processes."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Settings":
+        problems = [*self._unread_queues(), *self._shared_names(), *self._shared_config_vars()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def secret_names(self) -> list[str]:
+        """Return the names of all secrets that a human sets, sorted."""
+        services = [self.postgres, self.mqtt, *self.redis.values()]
+        external = [s.external.password for s in services if s.where == "external" and s.external and s.external.password]
+        return sorted({*self.app.secrets, *external})
+
+    def image_names(self) -> list[str]:
+        """Return the names of the images that the stack runs."""
+        names = [self.app.image] if self._has_app() else []
+        names += ["postgres"] if self.postgres.where == "cluster" else []
+        names += ["valkey"] if any(redis.where == "cluster" for redis in self.redis.values()) else []
+        return names + (["rabbitmq"] if self.mqtt.where == "cluster" else [])
+
+    def unpinned_images(self) -> list[str]:
+        """Return the images that would run without a digest, which `up` refuses."""
+        return [name for name in self.image_names() if "@sha256:" not in self.images.reference(name)]
+
+    def lacks(self, secrets: Container[str]) -> list[str]:
+        """Return what must still be said before the stack can be brought up, one sentence each; `secrets` are those that are set."""
+        missing = [
+            f"secret {name} is missing: set it with `pulumi config set --secret {name}`"
+            for name in self.secret_names()
+            if name not in secrets
+        ]
+        loose = [f"image {name} has no digest: pin it with `./sy images pin {name}`" for name in self.unpinned_images()]
+        nowhere = (
+            []
+            if self.cluster.context
+            else ["cluster.context is not set: name the kubeconfig context of the cluster to bring the stack up on"]
+        )
+        return [*nowhere, *missing, *loose]
+
+    def _has_app(self) -> bool:
+        anything = [self.web, self.sidekiq, self.processes, self.schedules, self.release.command]
+        return any(anything) or self.consumer.where == "cluster"
+
+    def _unread_queues(self) -> list[str]:
+        consumer = self.consumer
+        if consumer.where != "cluster" or self.mqtt.where == "none":
+            missing = consumer.where == "cluster" and consumer.mode == "amqp"
+            return ["consumer.mode amqp needs a broker, but mqtt.where is none"] if missing else []
+        if consumer.mode == "amqp" and self.mqtt.where == "cluster" and consumer.queue not in self.mqtt.queues:
+            return [f"consumer.queue: no queue {consumer.queue!r} under mqtt.queues ({', '.join(self.mqtt.queues) or 'none'})"]
+        return []
+
+    def _shared_names(self) -> list[str]:
+        groups = {"web": self.web, "sidekiq": self.sidekiq, "processes": self.processes, "schedules": self.schedules}
+        taken: dict[str, str] = dict.fromkeys(["consumer", "release", "postgres", "mqtt", "app"], "Switchyard itself")
+        problems: list[str] = []
+        for group, members in groups.items():
+            for name in members:
+                full = f"sidekiq-{name}" if group == "sidekiq" else name
+                if full in taken:
+                    problems.append(f"{group}.{name}: the name {full!r} is taken by {taken[full]}")
+                taken[full] = f"{group}.{name}"
+        return problems
+
+    def _shared_config_vars(self) -> list[str]:
+        derived = self.derived_config_vars()
+        said = [*self.app.config, *self.app.secrets, *self.app.generate, *derived]
+        return [f"config var {name} is set twice" for name in sorted({name for name in said if said.count(name) > 1})]
+
+    def derived_config_vars(self) -> list[str]:
+        """Return the names of the config vars that come from endpoints."""
+        names = [self.postgres.config_var] if self.postgres.where != "none" else []
+        names += [redis.config_var for redis in self.redis.values() if redis.where != "none"]
+        mqtt = self.mqtt
+        return names + ([mqtt.amqp_var, mqtt.mqtt_var, mqtt.management_var] if mqtt.where == "cluster" else [])
