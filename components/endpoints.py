@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import quote
 
 import pulumi
@@ -28,7 +29,7 @@ class Endpoint:
     """Address ranges of an external service; empty for one of the stack's own."""
 
     @classmethod
-    def external(cls, service: str, said: External, secrets: Secrets) -> "Endpoint":
+    def external(cls, service: str, said: External, secrets: Secrets) -> Self:
         """Return the endpoint of a service that somebody else runs."""
         return cls(
             service=service,

@@ -16,7 +16,7 @@ VHOST = "/"
 EXCHANGE = "amq.topic"
 """Where RabbitMQ's MQTT plugin publishes to."""
 KEEP_TRYING = -1
-"""x-delivery-limit: RabbitMQ 4 drops a message after 20 deliveries unless told otherwise, and a reader that waits for Postgres uses them up."""
+"""x-delivery-limit. RabbitMQ 4 drops a message after 20 deliveries unless told otherwise; a reader without its database uses them up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +109,16 @@ def definitions(users: Sequence[User], queues: Sequence[DeclaredQueue]) -> str:
         "bindings": [_binding(queue, key) for queue in queues for key in queue.routing_keys],
     }
     return json.dumps(content, indent=1)
+
+
+def files(queues: Sequence[DeclaredQueue], hashes: Mapping[str, str], monitor: str) -> dict[str, str]:
+    """Return the files of the broker's Secret, for the users' password hashes by name and the monitor's password."""
+    users = [app_user(hashes["app"], queues), accounts_user(hashes["accounts"]), monitor_user(hashes["monitor"])]
+    return {
+        "definitions.json": definitions(users, queues),
+        "probe": probe("monitor", monitor, queues),
+        "members": members_probe("monitor", monitor),
+    }
 
 
 def probe(user: str, password: str, queues: Sequence[DeclaredQueue]) -> str:

@@ -140,7 +140,8 @@ class RailsApp(pulumi.ComponentResource):
         if peers:
             network.allow_in(f"{name}-{web}-edge", web, site, peers, [said.port], child)
         made = service(f"{name}-{web}", web, web, site, {"http": (80, said.port)}, child)
-        return made.spec.cluster_ip.apply(lambda address: f"http://{address}")
+        inside = f"{web}.{site.namespace}.svc"
+        return made.spec.cluster_ip.apply(lambda address: f"http://{address or inside}")
 
 
 def _replaced_when_failed(site: Site, name: str) -> meta.v1.ObjectMetaArgs:

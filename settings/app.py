@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from settings.types import AbsolutePath, Count, DnsLabel, Duration, EnvName, Model, Port, Resources, seconds_of
+from settings.types import AbsolutePath, Count, DnsLabel, Duration, EnvName, Model, MqttFilter, Port, Resources, seconds_of
 
 PRESTOP_SECONDS = 5
 """A pod keeps serving this long after it was told to go, so that every proxy has forgotten it (knowledge: 5 to 10 s)."""
@@ -134,7 +134,7 @@ class Consumer(Process):
     sidekiq: a poller that is a Sidekiq worker, as a singleton pool."""
     queue: str = "falls"
     """The queue it reads (mode amqp), declared under `mqtt.queues`."""
-    topic: str = "lamps/+/fall"
+    topic: MqttFilter = "lamps/+/fall"
     """The MQTT filter it subscribes to (mode mqtt); the broker holds its session queue from the start."""
     replicas: Count = 2
     """Readers; 1 in the modes mqtt and sidekiq."""

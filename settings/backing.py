@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from settings.types import Bytes, Cidr, Count, DnsLabel, Duration, EnvName, Model, Port, Resources
+from settings.types import Bytes, Cidr, Count, DnsLabel, Duration, EnvName, Model, MqttFilter, Port, Resources
 
 Where = Literal["cluster", "external", "none"]
 """`cluster`: the stack runs it; `external`: it is somebody else's; `none`: the product has none."""
@@ -99,7 +99,7 @@ class Redis(Backing):
 class Queue(Model):
     """A queue that keeps messages until the app has dealt with them. It exists before any device is let in."""
 
-    topics: list[str] = Field(min_length=1)
+    topics: list[MqttFilter] = Field(min_length=1)
     """MQTT topic filters whose messages it keeps, such as `lamps/+/fall`."""
     single_active: bool = True
     """One reader at a time; the next takes over at once."""

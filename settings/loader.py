@@ -173,11 +173,20 @@ def _sentence(detail: ErrorDetails, layers: list[Layer]) -> str:
         return f"{where}: unknown key{_nearest(str(path[-1]), _keys_beside(path))}"
     if detail["type"] == "missing":
         return f"{where}: is missing; set it in {layers[-1].file.name}"
-    reason = _EXPECTED.get(detail["type"]) or detail["msg"].removeprefix("Value error, ")
+    reason = _EXPECTED.get(detail["type"]) or _reason(detail["msg"])
     # Where the name of a secret belongs, people write the secret itself.
     hidden = isinstance(value, (dict, list, BaseModel)) or not {"password", "secrets"}.isdisjoint(path)
     shown = "" if hidden else f"{value!r}: "
-    return f"{where}: {shown}{reason[:1].lower()}{reason[1:]}"
+    return f"{where}: {shown}{reason}"
+
+
+def _reason(message: str) -> str:
+    """Return the settings library's message in our words."""
+    message = message.removeprefix("Value error, ")
+    for theirs, ours in _WORDS.items():
+        if message.startswith(theirs):
+            return ours + message.removeprefix(theirs)
+    return f"{message[:1].lower()}{message[1:]}"
 
 
 def _source(path: tuple[str | int, ...], layers: list[Layer]) -> str:
@@ -232,9 +241,25 @@ def _nearest(key: str, keys: list[str]) -> str:
     return f"; expected one of {', '.join(keys)}" if keys else ""
 
 
+_WORDS = {
+    "Input should be greater": "expected a number greater",
+    "Input should be less": "expected a number less",
+    "Input should be ": "expected ",
+    "String should match": "expected text that matches",
+    "List should have": "expected a list of",
+}
+"""How the settings library begins its messages, and how we do."""
+
+
 def _unknown(stack: str, others: Iterable[str], secrets: list[str] | None) -> list[str]:
     """Return a sentence for each of `others` that is no secret of the stack; None: it is not known which ones are."""
     keys = [*Settings.model_fields, *(secrets or [])]
     # Config vars are written in capitals: without valid settings it can not be said which of them belong.
     unknown = [key for key in others if key not in keys and not (secrets is None and key.isupper())]
-    return [f"Pulumi.{stack}.yaml: {key}: unknown key{_nearest(key, keys)}" for key in unknown]
+    return [f"Pulumi.{stack}.yaml: {key}: {_why_unknown(key, keys)}" for key in unknown]
+
+
+def _why_unknown(key: str, keys: list[str]) -> str:
+    if key.isupper() and not difflib.get_close_matches(key, keys, 1, 0.5):
+        return "no part of the stack asks for this secret; a secret config var is named under app.secrets"
+    return f"unknown key{_nearest(key, keys)}"

@@ -142,6 +142,9 @@ class Settings(Model):
             return ["consumer.mode amqp needs a broker, but mqtt.where is none"] if missing else []
         if consumer.mode == "amqp" and self.mqtt.where == "cluster" and consumer.queue not in self.mqtt.queues:
             return [f"consumer.queue: no queue {consumer.queue!r} under mqtt.queues ({', '.join(self.mqtt.queues) or 'none'})"]
+        if consumer.mode == "mqtt" and self.mqtt.where == "cluster" and consumer.queue in self.mqtt.queues:
+            # A queue that nobody reads fills the disk, and then the broker takes no message any more.
+            return [f"consumer.mode mqtt reads its session and not the queue {consumer.queue!r}: say mqtt.queues.{consumer.queue}: null"]
         return []
 
     def _shared_names(self) -> list[str]:
@@ -166,4 +169,5 @@ class Settings(Model):
         names = [self.postgres.config_var] if self.postgres.where != "none" else []
         names += [redis.config_var for redis in self.redis.values() if redis.where != "none"]
         mqtt = self.mqtt
-        return names + ([mqtt.amqp_var, mqtt.mqtt_var, mqtt.management_var] if mqtt.where == "cluster" else [])
+        brokers = {"cluster": [mqtt.amqp_var, mqtt.mqtt_var, mqtt.management_var], "external": [mqtt.mqtt_var], "none": []}
+        return names + brokers[mqtt.where]

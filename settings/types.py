@@ -85,6 +85,16 @@ def _cidr(value: str) -> str:
     return value
 
 
+def _mqtt_filter(value: str) -> str:
+    levels = value.split("/")
+    if "." in value or "*" in value:
+        raise ValueError("'.' and '*' have another meaning in RabbitMQ; expected an MQTT filter such as lamps/+/fall")
+    partial = any(("+" in level or "#" in level) and len(level) > 1 for level in levels)
+    if not value or value.startswith("$") or partial or "#" in levels[:-1]:
+        raise ValueError("expected an MQTT filter such as lamps/+/fall: '+' stands for a whole level, '#' for all that follow")
+    return value
+
+
 Bytes = Annotated[str, AfterValidator(_bytes)]
 """Memory or storage as Kubernetes writes it: 512Mi, 1.5Gi, 20G."""
 Cpu = Annotated[str, AfterValidator(_cores)]
@@ -95,6 +105,8 @@ DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 """A name that Kubernetes accepts everywhere; 40 characters at most, because names are derived from it."""
 EnvName = Annotated[str, AfterValidator(_env_name)]
 """The name of an environment variable."""
+MqttFilter = Annotated[str, AfterValidator(_mqtt_filter)]
+"""Topics as an MQTT client subscribes to them: lamps/+/fall."""
 AbsolutePath = Annotated[str, AfterValidator(_path)]
 """A path inside a container."""
 Cidr = Annotated[str, AfterValidator(_cidr)]

@@ -9,9 +9,7 @@ def password(name: str, generation: int, opts: pulumi.ResourceOptions) -> pulumi
 
     Each generation is a resource of its own, so that the one before stays known while its clients move on.
     """
-    made = pulumi_random.RandomPassword(
-        f"{name}-{generation}", length=32, special=False, keepers={"rotation": str(generation)}, opts=opts
-    )
+    made = pulumi_random.RandomPassword(f"{name}-{generation}", length=32, special=False, keepers={"rotation": str(generation)}, opts=opts)
     return pulumi.Output.secret(made.result)
 
 

@@ -241,6 +241,15 @@ def from_secret(name: str, secret: pulumi.Input[str], mode: int = 0o440) -> core
     return core.v1.VolumeArgs(name=name, secret=core.v1.SecretVolumeSourceArgs(secret_name=secret, default_mode=mode))
 
 
+def projected(name: str, config_map: str, secret: str, mode: int = 0o440) -> core.v1.VolumeArgs:
+    """Return a volume with the keys of a ConfigMap and of a Secret as files of one directory."""
+    sources = [
+        core.v1.VolumeProjectionArgs(config_map=core.v1.ConfigMapProjectionArgs(name=config_map)),
+        core.v1.VolumeProjectionArgs(secret=core.v1.SecretProjectionArgs(name=secret)),
+    ]
+    return core.v1.VolumeArgs(name=name, projected=core.v1.ProjectedVolumeSourceArgs(sources=sources, default_mode=mode))
+
+
 def _field(name: str, path: str) -> core.v1.EnvVarArgs:
     source = core.v1.EnvVarSourceArgs(field_ref=core.v1.ObjectFieldSelectorArgs(field_path=path))
     return core.v1.EnvVarArgs(name=name, value_from=source)

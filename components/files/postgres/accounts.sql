@@ -1,5 +1,6 @@
 -- Makes the app's accounts and its database where they are missing, and sets every password. May run at any time, on the primary.
 \set ON_ERROR_STOP on
+\set VERBOSITY terse
 -- No password in the log, not even that of a statement that fails.
 SET log_statement = 'none';
 SET log_min_duration_statement = -1;

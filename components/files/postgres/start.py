@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import yaml
 CONFIG = Path("/etc/patroni")
 LOCK_WITHIN = 60
 """Seconds to wait for a predecessor on the same node to let go of the volume."""
+SETTINGS_WITHIN = 20
+"""Seconds to wait for the API server before starting all the same."""
 
 
 def main() -> None:
@@ -35,8 +38,12 @@ def take(data: Path) -> None:
     process number, which says nothing across containers: it lets two servers in, or, after a kill, none.
     """
     lock = os.open(data.parent / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
-    subprocess.run(["flock", "--wait", str(LOCK_WITHIN), str(lock)], check=True, pass_fds=[lock])
-    fcntl.fcntl(lock, fcntl.F_SETFD, 0)
+    os.set_inheritable(lock, True)
+    deadline = time.monotonic() + LOCK_WITHIN
+    while not _locked(lock):
+        if time.monotonic() > deadline:
+            sys.exit(f"{data.parent} is in use by another container of this node")
+        time.sleep(0.5)
     (data / "postmaster.pid").unlink(missing_ok=True)
     if data.exists():
         # A kubelet that hands the volume to the pod's group opens the directory to it, and Postgres refuses to start.
@@ -53,9 +60,12 @@ def update_settings(settings: dict[str, Any]) -> None:
         wanted.flush()
         command = ["patronictl", "-c", str(CONFIG), "edit-config", "--force", "--replace", wanted.name, settings["scope"]]
         # A new cluster has no settings yet, and an API server that is away must not keep the database down.
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    lines = (done.stdout + done.stderr).strip().splitlines()
-    print(f"settings: {lines[-1] if lines else done.returncode}", flush=True)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SETTINGS_WITHIN, check=False)
+            said = (done.stdout + done.stderr).strip().splitlines()
+        except subprocess.TimeoutExpired:
+            said = ["the API server did not answer; not compared"]
+    print(f"settings: {said[-1] if said else 'nothing said'}", flush=True)
 
 
 def update_passwords() -> None:
@@ -68,6 +78,14 @@ def update_passwords() -> None:
         return
     done = _log_in(previous, "-f", str(CONFIG / "accounts.sql"))
     print(f"passwords: {'set in the running primary' if done else 'left to the primary'}", flush=True)
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _log_in(password: Path, *arguments: str) -> bool:

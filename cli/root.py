@@ -1,0 +1,80 @@
+"""The command line as a whole: its commands in groups, and the text that teaches them."""
+
+from importlib import import_module
+
+import click
+
+GROUPS = {
+    "Start here": {
+        "up": ("cli.up:up", "Bring a stack up, the sandbox by default, setting up whatever is missing."),
+        "doctor": ("cli.doctor:doctor", "Say what was found, what will be built and what is in the way."),
+        "test": ("cli.tests:test", "Run the tests, all of them or one layer."),
+    },
+    "A stack": {
+        "preview": ("cli.stacks:preview", "Show what `up` would do; needs no cluster."),
+        "fall": ("cli.stacks:fall", "Let the demo's lamp fall once more, and read its alert back."),
+        "secret": ("cli.stacks:secret", "Print a password or another config var of the app."),
+        "destroy": ("cli.stacks:destroy", "Delete everything of a stack, data included, after asking."),
+    },
+    "The pieces": {
+        "sandbox": ("cli.sandbox:sandbox", "The embedded cluster: up, down, status, reset."),
+        "images": ("cli.images:images", "What stacks run: build, push, pin, list."),
+    },
+    "As they are": {
+        "kubectl": ("cli.stacks:kubectl", "kubectl on the stack's own cluster and namespace."),
+        "pulumi": ("cli.stacks:pulumi", "pulumi with the stack's state, plugins and settings."),
+    },
+}
+"""Heading -> command -> where it is defined, and its line in the overview."""
+
+EXAMPLES = """\
+Examples:
+  ./sy doctor                     what this machine has, and what will be built
+  ./sy up                         the whole demo product on this machine (root)
+  ./sy fall                       let the demo's lamp fall once more
+  ./sy preview -s production      what production would look like; needs no cluster
+  ./sy up -s staging              preview, ask, change, wait until it serves
+  ./sy test unit                  the tests that take seconds
+  ./sy kubectl get pods           kubectl on the stack's own cluster and namespace
+  ./sy sandbox down               stop everything; ./sy up goes on with it
+
+Exit codes:
+  0 well; 1 failed midway, and the text says what to do; 2 nothing was changed, you can mend it; 130 Ctrl-C.
+  Results go to standard output; progress, and the commands that are run, to standard error.
+"""
+
+
+class Root(click.Group):
+    """A group whose help lists its commands under headings, and which reads only the command that is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return [name for commands in GROUPS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        for commands in GROUPS.values():
+            if cmd_name in commands:
+                module, _, name = commands[cmd_name][0].partition(":")
+                return getattr(import_module(module), name)
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under their headings."""
+        for heading, commands in GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, line) for name, (_, line) in commands.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples and what the exit codes mean."""
+        formatter.write(f"\n{EXAMPLES}")
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 100})
+def root() -> None:
+    """Switchyard: a whole Rails product on Kubernetes, and on this machine to try it.
+
+    A stack is one installation of the product: a Pulumi.STACK.yaml. The stack `sandbox` runs on a small, real cluster
+    that sy builds and starts here; other stacks run on clusters that they name. Every command prints the pulumi or
+    kubectl command that it runs, and without sy those do the same.
+    """

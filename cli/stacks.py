@@ -1,0 +1,110 @@
+"""Verbs about a stack that is there: preview, destroy, fall, secret, and kubectl and pulumi as they are."""
+
+from typing import Any
+
+import click
+
+from cli import checks, console, demo, machine, process
+from cli.engine import with_stack_words
+from cli.environment import own_workspace, users
+from cli.target import existing, for_preview, stack_option
+from tools.errors import UserError
+from tools.progress import Progress
+
+PASS_THROUGH: dict[str, Any] = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+"""Everything after the first word that is not our own option goes to the program as it is."""
+
+
+@click.command(context_settings=PASS_THROUGH)
+@stack_option
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- PULUMI OPTIONS]")
+def preview(name: str, words: tuple[str, ...]) -> None:
+    """Show what `up` would do. Needs no cluster: a stack that names none yet is previewed as a new one.
+
+    Options such as --diff, --json or --expect-no-changes go to pulumi preview.
+    """
+    progress = Progress()
+    target = for_preview(name, progress)
+    for lack in target.stack.missing_secrets():
+        console.warning(f"secret {lack} is missing: set it with `{checks.set_secret(target.stack, lack)}`")
+    target.engine.ensure_stack()
+    progress.close()
+    raise SystemExit(target.engine.run(target.engine.preview_argv(*(word for word in words if word != "--")), to_stdout=True))
+
+
+@click.command()
+@stack_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def destroy(name: str, yes: bool) -> None:
+    """Delete everything of a stack, its data included, after showing what that is."""
+    progress = Progress()
+    target = existing(name, progress)
+    target.outputs()
+    checks.check_cluster(target.reached(), target.stack)
+    progress.close()
+    if not yes:
+        target.engine.run(target.engine.destroy_preview_argv())
+        console.confirm(f"Delete all of this, with the data of stack {name} in namespace {target.stack.namespace}?", yes)
+    target.resume()
+    target.engine.must(target.engine.destroy_argv(), "Mend that and run the same command again.")
+    console.result(f"stack {name} is destroyed; what its file says and its secrets are kept: `./sy up -s {name}` makes it anew")
+
+
+@click.command()
+@stack_option
+def fall(name: str) -> None:
+    """Let the demo's lamp fall once more, and read its alert back."""
+    progress = Progress()
+    target = existing(name, progress)
+    if not demo.applies(target.stack):
+        raise UserError(f"stack {name} is not the demo product, so it has no lamp that could fall")
+    told = demo.fall(demo.of_outputs(target.outputs(), target.config_values()), progress)
+    progress.close()
+    console.result(
+        f"alert {told.alert}: acknowledged by the broker after {told.acknowledged_ms:.0f} ms, readable after {told.readable_ms:.0f} ms"
+    )
+
+
+@click.command()
+@stack_option
+@click.argument("key", required=False)
+def secret(name: str, key: str | None) -> None:
+    """Print one config var that the app runs with, such as ADMIN_PASSWORD; without a name, print the names."""
+    progress = Progress()
+    values = existing(name, progress).config_values()
+    progress.close()
+    if key is None:
+        console.result("\n".join(sorted(values)))
+        return
+    if key not in values:
+        raise UserError(f"stack {name} has no config var {key}; it has {', '.join(sorted(values))}")
+    console.result(values[key])
+
+
+@click.command(context_settings=PASS_THROUGH, add_help_option=False)
+@stack_option
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def kubectl(name: str, words: tuple[str, ...]) -> None:
+    """Run kubectl on the stack's cluster and namespace."""
+    progress = Progress()
+    target = existing(name, progress)
+    progress.close()
+    process.replace(target.reached().argv(*words), users())
+
+
+@click.command(context_settings=PASS_THROUGH, add_help_option=False)
+@stack_option
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def pulumi(name: str, words: tuple[str, ...]) -> None:
+    """Run pulumi with the stack's state, plugins and settings file."""
+    progress = Progress()
+    if words[:1] in (("login",), ("logout",)):
+        programs = machine.ensure(machine.ENGINE, progress)
+        progress.close()
+        process.replace([str(programs.engine), *words], own_workspace().variables(programs.toolchain))
+    target = existing(name, progress)
+    if target.stack.on_sandbox:
+        target.engine.ensure_stack()
+    progress.close()
+    argv = with_stack_words(words, target.engine.config_file)
+    process.replace([str(target.engine.program), *argv], {**target.engine.env, "PULUMI_STACK": name})

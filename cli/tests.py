@@ -1,0 +1,105 @@
+"""`sy test`: every test, fast ones first, and the machine as it was."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from cli import console, images, machine, process
+from cli.environment import users
+from cli.errors import FAILED, MENDABLE, OK
+from images import catalog
+from tools import pulumi_home
+from tools.errors import UserError
+from tools.paths import ROOT
+from tools.progress import Progress
+
+LAYERS = {
+    "lint": "ruff and pyright",
+    "unit": "no engine, no cluster; seconds",
+    "engine": "real previews, no cluster; a minute",
+    "lamp": "the demo app's own tests",
+    "cluster": "the real thing; needs root",
+}
+"""In the order they run. Each is a folder of tests/."""
+
+WITH_SANDBOX = ("lamp", "cluster")
+STOP_SANDBOX = "SWITCHYARD_STOP_SANDBOX"
+"""Set for pytest when the sandbox was stopped before, so that it is stopped again; see cli/restore.py."""
+
+PYTEST_USAGE_ERROR = 4
+
+
+HELP = "Run the tests, all of them or one layer, setting up what they need.\n\n\b\n" + "\n".join(
+    f"{name:8} {what}" for name, what in LAYERS.items()
+)
+
+
+@click.command("test", help=HELP, context_settings={"ignore_unknown_options": True})
+@click.argument("layer", type=click.Choice([*LAYERS, "all"]), default="all")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- PYTEST OPTIONS]")
+def test(layer: str, words: tuple[str, ...]) -> None:
+    """Run the tests, all of them or one layer."""
+    layers = chosen(layer)
+    progress = Progress()
+    env = set_up(layers, progress)
+    progress.close()
+    was_running = _sandbox_runs()
+    if not was_running and set(layers) & set(WITH_SANDBOX):
+        env[STOP_SANDBOX] = "1"
+    try:
+        code = process.run(pytest_argv(layers, words), env, ROOT, to_stdout=True)
+    finally:
+        if STOP_SANDBOX in env:
+            stop_sandbox()
+    raise SystemExit({0: OK, PYTEST_USAGE_ERROR: MENDABLE}.get(code, FAILED))
+
+
+def chosen(layer: str) -> list[str]:
+    """Return the layers to run, fast ones first."""
+    there = [name for name in LAYERS if (ROOT / "tests" / name).is_dir()]
+    if layer == "all":
+        return there
+    if layer not in there:
+        raise UserError(f"there is no folder tests/{layer}")
+    return [layer]
+
+
+def pytest_argv(layers: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Return pytest's command line: one run, so that its last line counts everything."""
+    folders = [f"tests/{layer}" for layer in layers]
+    options = [word for word in words if word != "--"]
+    return [sys.executable, "-m", "pytest", "-p", "cli.restore", *folders, *options]
+
+
+def set_up(layers: Sequence[str], progress: Progress) -> dict[str, str]:
+    """Build what the layers need and return the environment they run in."""
+    if set(layers) & set(WITH_SANDBOX):
+        programs, _ = images.build_all(catalog.names(), progress)
+    elif "engine" in layers:
+        programs = machine.ensure(machine.ENGINE, progress)
+    else:
+        return users()
+    return pulumi_home.environment(programs.toolchain, users())
+
+
+def stop_sandbox() -> None:
+    """Stop the sandbox if anything of it runs."""
+    if not _sandbox_runs():
+        return
+    from cli.sandbox import opened
+
+    progress = Progress()
+    with progress.step("stopping the sandbox, as it was before"):
+        opened().down(progress)
+    progress.close()
+
+
+def _sandbox_runs() -> bool:
+    from cli.sandbox import opened
+
+    try:
+        return opened().status().running
+    except OSError as error:
+        console.warning(f"can not tell whether the sandbox runs: {error}")
+        return True

@@ -1,0 +1,144 @@
+"""`sy up`: from whatever is there to a stack that serves, and the demo's fall as the proof."""
+
+from typing import cast
+
+import click
+
+from cli import checks, console, demo, machine, sandbox
+from cli.environment import local_workspace, own_workspace
+from cli.errors import FailedError
+from cli.stack import Stack, write_effective
+from cli.target import Target, open_target, stack_option
+from images import catalog
+from tools.errors import UserError
+from tools.paths import ROOT
+from tools.progress import Progress
+
+AGAIN = "Mend that and run the same command again: it goes on from there. Look with: ./sy kubectl get pods,events"
+
+
+@click.command()
+@stack_option
+@sandbox.nodes_option
+@click.option("--yes", is_flag=True, help="Do not ask before a stack outside the sandbox is changed.")
+def up(name: str, nodes: int | None, yes: bool) -> None:
+    """Bring a stack up: set up what is missing, create or change it, and wait until it serves.
+
+    Without -s that is the sandbox: the whole demo product on this machine, ending with a fall sent over MQTT and its
+    alert read back. Other stacks are previewed first, and changed when you agree.
+    """
+    progress = Progress()
+    stack = Stack.open(name)
+    if nodes and not stack.on_sandbox:
+        raise UserError(f"--nodes is for the sandbox, and stack {name} names a cluster of its own or is no sandbox stack")
+    if stack.on_sandbox:
+        target = on_sandbox(stack, nodes, progress)
+        change(target, progress)
+    else:
+        target = on_own_cluster(stack, progress)
+        agree(target, yes)
+        change(target, progress, previewed=not yes)
+    outputs = target.outputs()
+    target.reached().wait_ready(progress)
+    told = None
+    if demo.applies(stack) and stack.settings.tier == "sandbox":
+        told = demo.fall(demo.of_outputs(outputs, target.config_values()), progress)
+    progress.close()
+    summary(target, outputs, told)
+
+
+def on_sandbox(stack: Stack, nodes: int | None, progress: Progress) -> Target:
+    """Start the sandbox with the images of the stack, and return the stack with its effective file."""
+    checks.refuse_missing_secrets(stack)
+    wanted = [name for name in stack.settings.image_names() if name in catalog.names()]
+    started = sandbox.start(nodes, wanted, progress)
+    workspace = local_workspace()
+    workspace.prepare()
+    path = write_effective(stack, workspace.stacks, started.embedded(wanted).config())
+    stack = Stack.load(stack.name, path)
+    checks.refuse_lacks(stack)
+    target = open_target(stack, started.programs, workspace)
+    checks.check_cluster(target.reached(), stack)
+    return target
+
+
+def on_own_cluster(stack: Stack, progress: Progress) -> Target:
+    """Check everything that a stack on a cluster of its own needs, and return it."""
+    checks.refuse_lacks(stack)
+    checks.require_login(stack)
+    target = open_target(stack, machine.ensure(machine.ENGINE, progress), own_workspace())
+    with progress.step("checking the cluster and the images"):
+        checks.all_of(
+            lambda: checks.check_cluster(target.reached(), stack),
+            lambda: checks.check_images(stack, machine.find("crane")),
+        )
+    return target
+
+
+def agree(target: Target, yes: bool) -> None:
+    """Show what would change and ask; with `yes` the update itself shows it."""
+    target.engine.ensure_stack()
+    if yes:
+        return
+    if target.engine.run(target.engine.preview_argv(), to_stdout=True):
+        raise UserError("the preview failed, so nothing was changed: the reason is above")
+    console.confirm(f"Change stack {target.stack.name} on cluster {target.stack.settings.cluster.identifier}?", yes)
+
+
+def change(target: Target, progress: Progress, *, previewed: bool = True) -> None:
+    """Let the engine create and change what differs."""
+    engine = target.engine
+    engine.ensure_stack()
+    target.resume()
+    # The sandbox is there to be changed, so its preview is skipped: it would take as long as the update.
+    with progress.step(f"bringing stack {target.stack.name} up"):
+        engine.must(engine.up_argv(skip_preview=previewed), AGAIN)
+    if "namespace" not in engine.outputs():
+        raise FailedError(f"pulumi brought stack {target.stack.name} up, but it has no outputs. {AGAIN}")
+
+
+def summary(target: Target, outputs: dict[str, object], told: demo.Told | None) -> None:
+    """Say where everything is, who may log in, where the passwords are, and what to try next."""
+    stack = target.stack
+    if told:
+        console.result(
+            f"A lamp fell, and its owner was told: alert {told.alert} could be read {told.readable_ms:.0f} ms after the fall was published "
+            f"(acknowledged by the broker after {told.acknowledged_ms:.0f} ms)."
+        )
+    console.heading(f"Stack {stack.name} is up in namespace {outputs['namespace']}.")
+    console.table(addresses(outputs, demo.applies(stack)))
+    if demo.applies(stack):
+        console.heading("Accounts (each command prints one password)")
+        console.table(accounts(stack))
+    console.heading("Next")
+    console.table(next_steps(stack, bool(told)))
+
+
+def addresses(outputs: dict[str, object], is_demo: bool) -> list[tuple[str, str]]:
+    """Return the addresses of a stack as rows."""
+    urls = cast("dict[str, str]", outputs.get("urls") or {})
+    rows = [(name, f"{url}/admin" if is_demo and name == "web" else url) for name, url in urls.items()]
+    if mqtt := cast("dict[str, object]", outputs.get("mqtt") or {}):
+        rows.append(("mqtt", f"mqtts://{mqtt['host']}:{mqtt['port']}"))
+    return rows
+
+
+def accounts(stack: Stack) -> list[tuple[str, str, str]]:
+    """Return the demo's accounts as rows: who, login, the command that prints the password."""
+    where = "" if stack.on_sandbox and stack.name == "sandbox" else f" -s {stack.name}"
+    return [
+        ("admin page", "admin", f"./sy secret ADMIN_PASSWORD{where}"),
+        ("mobile API", "Authorization: Bearer …", f"./sy secret DEMO_API_TOKEN{where}"),
+        ("lamp", demo.SERIAL, f"./sy secret DEMO_LAMP_PASSWORD{where}"),
+    ]
+
+
+def next_steps(stack: Stack, told: bool) -> list[tuple[str, str]]:
+    """Return what to try next as rows."""
+    where = "" if stack.name == "sandbox" else f" -s {stack.name}"
+    steps = [(f"./sy fall{where}", "let the lamp fall again")] if told else []
+    steps += [(f"./sy kubectl{where} get pods", "what runs")]
+    if stack.on_sandbox:
+        steps += [("./sy test", "every test"), ("./sy sandbox down", "stop it all; `./sy up` goes on with it")]
+    own = ROOT / "docs" / "your-own-app.md"
+    return [*steps, (str(own.relative_to(ROOT)), "put your own Rails app in the lamp's place")]

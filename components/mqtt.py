@@ -1,0 +1,244 @@
+"""The broker: RabbitMQ with its MQTT plugin. What it acknowledges is on disk, on a majority of its members, in a queue that is read."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_random
+from pulumi_kubernetes import core
+
+from components import mqtt_definitions as known
+from components.certificates import CertificateAuthority
+from components.endpoints import ConfigVars, Endpoint
+from components.kube import network, probes
+from components.kube.configuration import config_map, secret
+from components.kube.workload import Pod, claim, container, empty_dir, from_config, from_secret, metadata, service, stateful_set
+from components.mqtt_configuration import CLUSTER_DOMAIN, MEMBERS, configuration
+from components.site import Site
+from settings.backing import Mqtt
+from settings.types import cores_of
+
+COMPONENT = "mqtt"
+AMQP, MQTT, MQTT_TLS, MANAGEMENT, METRICS = 5672, 1883, 8883, 15672, 15692
+EPMD, DISTRIBUTION = 4369, 25672
+"""Ports between members: Erlang's port mapper and its distribution protocol."""
+START_WITHIN_SECONDS = 600
+"""A member that starts alone waits up to five minutes for the others' data."""
+GRACE_SECONDS = 120
+"""At most 80 s before SIGTERM (stop.sh), the rest for closing queues."""
+PROBE_SECONDS = 15
+"""The probe takes milliseconds; declaring a lost queue again takes seconds."""
+SILENT_SECONDS = 10
+"""A member that went silent (its machine lost power) is given up after this, give or take a quarter. Erlang's own 60 were tried: as long
+as the others waited, a queue whose leader it was acknowledged nothing, for 70 s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MqttSession:
+    """The persistent session of a consumer that speaks MQTT. Its queue exists before the consumer first connects."""
+
+    client_id: pulumi.Output[str]
+    """Unguessable: whoever connects with it cuts the consumer off."""
+    topic: str
+    """The MQTT filter that it subscribes to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MqttEndpoint(Endpoint):
+    """The broker as the app sees it: AMQP, MQTT, and the management API for devices' accounts; an external one speaks MQTT alone."""
+
+    accounts_user: str = "accounts"
+    accounts_password: pulumi.Output[str] | None = None
+    """Password for the management API; None for an external broker."""
+
+    def config_vars(self, args: Mqtt) -> ConfigVars:
+        """Return the config vars that the app finds the broker by."""
+        if self.accounts_password is None:
+            return {args.mqtt_var: self.url("mqtts" if self.tls else "mqtt")}
+        api = Endpoint(service=self.service, host=self.host, port=MANAGEMENT, user=self.accounts_user, password=self.accounts_password)
+        return {
+            args.amqp_var: self.url("amqp", "/%2F"),
+            args.mqtt_var: self.url("mqtt", port=MQTT),
+            args.management_var: api.url("http"),
+        }
+
+
+class MqttBroker(pulumi.ComponentResource):
+    """RabbitMQ 4: the StatefulSet `mqtt` of one, three or five members, each with a volume, and three Services.
+
+    - `mqtt`, for the app: AMQP, MQTT, management. `mqtt-members`, for the members. `mqtt-public`, a load balancer for devices: TLS only.
+    - A pod is ready, and so gets devices, only while every declared queue and binding exists: an acknowledged message is in a queue.
+    - Queues are quorum queues without a delivery limit. What a queue was declared with stays: another `single_active` needs
+      another queue name. A topic that settings drop stays bound until it is unbound by hand. Members are added by raising
+      `members`; fewer needs `rabbitmqctl forget_cluster_node` first.
+    - Devices verify the broker with the stack's own authority (output `mqtt.ca`) and one of `host_names`; inside the
+      cluster it is also `mqtt.<namespace>.svc`. Where the load balancer's address is known only afterwards, as in a sandbox, a client
+      dials the address and verifies that name.
+    - The Erlang cookie is never rotated: members with different cookies do not find each other.
+    """
+
+    endpoint: MqttEndpoint
+    public: dict[str, pulumi.Input[str | int]]
+    """Where devices connect (`host`, `port`), and what they verify it with (`server_name`, and `ca`, a PEM certificate)."""
+
+    def __init__(
+        self,
+        name: str,
+        args: Mqtt,
+        site: Site,
+        authority: CertificateAuthority,
+        session: MqttSession | None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Make the broker that `args` describe; `session` is that of a consumer in mode mqtt."""
+        super().__init__("switchyard:index:MqttBroker", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        accounts = {user: _Account(f"{name}-{user}", args.rotation, child) for user in ("app", "accounts", "monitor")}
+        volumes = [
+            from_config("config", config_map(COMPONENT, COMPONENT, site, configuration(args, site), child)),
+            from_secret("definitions", _definitions(name, args, site, accounts, session, child)),
+            from_secret("tls", _certificate(name, args, site, authority, child)),
+            empty_dir("tmp", "64Mi"),
+        ]
+        pod = Pod(component=COMPONENT, containers=[_container(args, site)], volumes=volumes, grace_seconds=GRACE_SECONDS)
+        claims = [claim("data", args.volume.size, args.volume.storage_class)]
+        stateful_set(name, pod, site, child, replicas=args.members, service_name=MEMBERS, claims=claims)
+
+        inner = {"epmd": (EPMD, EPMD), "distribution": (DISTRIBUTION, DISTRIBUTION)}
+        service(f"{name}-members", MEMBERS, COMPONENT, site, inner, child, headless=True)
+        outer = {"amqp": (AMQP, AMQP), "mqtt": (MQTT, MQTT), "management": (MANAGEMENT, MANAGEMENT)}
+        service(name, COMPONENT, COMPONENT, site, outer, child)
+        public = _public_service(name, args, site, child)
+        network.among_members(name, COMPONENT, site, [EPMD, DISTRIBUTION], child)
+        network.admit_clients(name, COMPONENT, site, [AMQP, MQTT, MANAGEMENT], child)
+        network.allow_in(f"{name}-devices-in", COMPONENT, site, [network.addresses(cidr) for cidr in args.allow_from], [MQTT_TLS], child)
+
+        self.endpoint = MqttEndpoint(
+            service=COMPONENT,
+            host=COMPONENT,
+            port=AMQP,
+            user="app",
+            password=accounts["app"].password,
+            accounts_password=accounts["accounts"].password,
+            fingerprint=str(args.rotation),
+        )
+        self.public = {
+            "host": public.status.apply(_address),
+            "port": MQTT_TLS,
+            "server_name": certificate_names(args, site)[0],
+            "ca": authority.certificate,
+        }
+        self.register_outputs({"public": self.public})
+
+
+class _Account:
+    """A generated password, and a salt that keeps its hash the same from run to run."""
+
+    def __init__(self, name: str, rotation: int, opts: pulumi.ResourceOptions) -> None:
+        keepers = {"rotation": str(rotation)}
+        self.password = pulumi_random.RandomPassword(f"{name}-password", length=32, special=False, keepers=keepers, opts=opts).result
+        self.salt = pulumi_random.RandomBytes(f"{name}-salt", length=4, keepers=keepers, opts=opts).hex
+
+    @property
+    def hashed(self) -> pulumi.Output[str]:
+        """The password as the broker stores it."""
+        return pulumi.Output.all(self.password, self.salt).apply(lambda pair: known.password_hash(pair[0], bytes.fromhex(pair[1])))
+
+
+def certificate_names(args: Mqtt, site: Site) -> list[str]:
+    """Return the names that the broker's certificate is valid for: those devices dial, then those inside the cluster."""
+    inside = [COMPONENT, f"{COMPONENT}.{site.namespace}", f"{COMPONENT}.{site.namespace}.svc"]
+    return [*args.host_names, *reversed(inside), f"{inside[-1]}.{CLUSTER_DOMAIN}", f"{COMPONENT}-public.{site.namespace}.svc"]
+
+
+def _definitions(
+    name: str, args: Mqtt, site: Site, accounts: dict[str, _Account], session: MqttSession | None, opts: pulumi.ResourceOptions
+) -> str:
+    """Make the Secret with all that is imported at a start, and return its name."""
+    topic = session.topic if session else None
+
+    def files(hashes: Mapping[str, str], monitor: str, client_id: str) -> dict[str, str]:
+        return known.files(known.declared(args.queues, (client_id, topic) if topic else None), hashes, monitor)
+
+    made = pulumi.Output.all(
+        hashes=pulumi.Output.all(**{user: account.hashed for user, account in accounts.items()}),
+        monitor=accounts["monitor"].password,
+        client_id=session.client_id if session else "",
+    ).apply(lambda parts: files(parts["hashes"], parts["monitor"], parts["client_id"]))
+    # The same files with placeholders for what is generated: whatever else is written differently gives the Secret a new name.
+    outline = files(dict.fromkeys(accounts, "hash"), "password", "client")
+    values = {file: pulumi.Output.secret(made.apply(lambda content, file=file: content[file])) for file in outline}
+    cookie = pulumi_random.RandomPassword(f"{name}-cookie", length=40, special=False, opts=opts).result
+    return secret(COMPONENT, COMPONENT, site, {**values, "cookie": cookie}, [args.rotation, outline], opts)
+
+
+def _certificate(name: str, args: Mqtt, site: Site, authority: CertificateAuthority, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+    """Make the Secret with the key and certificate of port 8883, and return its name.
+
+    It changes with the certificate, which the engine renews by itself, so that a renewal rolls the members. A renewed certificate
+    never takes an earlier name again, so unlike other Secrets this one can be one resource.
+    """
+    made = authority.server_certificate(f"{name}-tls", certificate_names(args, site), [], opts)
+    content = {"tls.key": made.key, "tls.crt": made.certificate, "ca.crt": made.authority}
+    kube_name = made.fingerprint.apply(lambda fingerprint: f"{COMPONENT}-tls-{fingerprint}")
+    core.v1.Secret(f"{name}-tls", metadata=metadata(COMPONENT, site, kube_name), string_data=content, immutable=True, opts=opts)
+    return kube_name
+
+
+def _container(args: Mqtt, site: Site) -> core.v1.ContainerArgs:
+    schedulers = max(2, min(8, math.ceil(cores_of(args.resources.cpu))))
+    ready = ["sh", "/etc/rabbitmq/ready.sh", str(args.members)]
+    return container(
+        COMPONENT,
+        site.image("rabbitmq"),
+        site,
+        args.resources,
+        command=["sh", "/etc/rabbitmq/start.sh"],
+        env={
+            "HOME": "/var/lib/rabbitmq",
+            "RABBITMQ_LOGS": "-",
+            # As many Erlang schedulers as it asks for cpu: one for each core of a large node costs memory.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+S {schedulers}:{schedulers} -kernel net_ticktime {SILENT_SECONDS}",
+        },
+        ports={"amqp": AMQP, "mqtt": MQTT, "mqtts": MQTT_TLS, "management": MANAGEMENT, "metrics": METRICS},
+        mounts={
+            "/etc/rabbitmq": "config",
+            "/run/secrets/mqtt": "definitions",
+            "/run/secrets/mqtt-tls": "tls",
+            "/var/lib/rabbitmq": "data",
+            "/tmp": "tmp",
+        },
+        read_only=["/etc/rabbitmq", "/run/secrets/mqtt", "/run/secrets/mqtt-tls"],
+        probes={
+            "startup_probe": probes.tcp(AMQP, within_seconds=START_WITHIN_SECONDS),
+            # Erlang's own port: a member that pauses in a minority has closed all others, and restarting it would not help.
+            "liveness_probe": probes.tcp(DISTRIBUTION),
+            "readiness_probe": probes.command(ready, timeout_seconds=PROBE_SECONDS),
+        },
+        prestop=["sh", "/etc/rabbitmq/stop.sh"] if args.members > 1 else None,
+    )
+
+
+def _public_service(name: str, args: Mqtt, site: Site, opts: pulumi.ResourceOptions) -> core.v1.Service:
+    about = metadata(COMPONENT, site, f"{COMPONENT}-public")
+    about.annotations = dict(args.annotations)
+    anywhere = "0.0.0.0/0" in args.allow_from
+    return core.v1.Service(
+        f"{name}-public",
+        metadata=about,
+        spec=core.v1.ServiceSpecArgs(
+            type="LoadBalancer",
+            # Keeps the devices' addresses, and with them the ranges they may come from.
+            external_traffic_policy="Local",
+            load_balancer_source_ranges=None if anywhere else list(args.allow_from),
+            selector=site.selector(COMPONENT),
+            ports=[core.v1.ServicePortArgs(name="mqtts", port=MQTT_TLS, target_port=MQTT_TLS)],
+        ),
+        opts=opts,
+    )
+
+
+def _address(status: core.v1.outputs.ServiceStatus | None) -> str:
+    points = (status.load_balancer.ingress if status and status.load_balancer else None) or []
+    return next((place for point in points if (place := point.hostname or point.ip)), "")

@@ -1,0 +1,157 @@
+"""Postgres under Patroni: one server, or several of which one is the primary and another takes over when it fails."""
+
+from pathlib import Path
+
+import pulumi
+import yaml
+from pulumi_kubernetes import core, rbac
+
+from components.endpoints import Endpoint
+from components.kube import network, passwords, probes, workload
+from components.kube.configuration import config_map, secret
+from components.patroni import DIRECTORY, PORT, REST_PORT, SCOPE, SOCKETS, VOLUME, configuration, passwords_document, shared_memory
+from components.site import Site
+from settings import backing
+
+COMPONENT = "postgres"
+MEMBERS_SERVICE = "postgres-members"
+FILES = Path(__file__).parent / "files" / "postgres"
+GRACE_SECONDS = 90
+"""A shutdown writes a checkpoint, and a standby must receive its end before it may take over."""
+START_WITHIN = 120
+"""Seconds until Patroni must answer; taking the volume from a killed predecessor and asking the API server come first."""
+ACCOUNTS = ("superuser", "replication", "rewind", "rest", "app")
+PATRONI_OBJECTS = [f"{SCOPE}-{kind}" for kind in ("config", "leader", "failover", "sync", "failsafe")]
+"""The ConfigMaps that Patroni keeps its state in. They are not Pulumi's: never delete them while the claims live."""
+
+
+class Postgres(pulumi.ComponentResource):
+    """Patroni with Kubernetes as its store: a StatefulSet, a volume for each member, the app's role and database.
+
+    The Service `postgres` leads to the primary alone. Changed settings and passwords reach the running cluster with the
+    rolling update that they cause: each pod's `start.py` writes them before it starts its server.
+    """
+
+    endpoint: Endpoint
+    """The app's database. Each generation of its password has a login of its own; the one before works a day longer."""
+    ready: pulumi.Resource
+    """Made once every member is ready: what needs the database comes after it."""
+    ready: pulumi.Resource
+    """What a migration waits for."""
+
+    def __init__(self, name: str, args: backing.Postgres, site: Site, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("switchyard:index:Postgres", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        current = {account: passwords.password(f"{name}-{account}", args.rotation, child) for account in ACCOUNTS}
+
+        config = config_map("postgres", COMPONENT, site, files(args), child)
+        keys = _passwords(name, args, site, current, child)
+        rights = _permissions(name, site, child)
+        workload.service(name, "postgres", COMPONENT, site, {"postgres": (PORT, PORT)}, child, selector={"role": "primary"})
+        ports = {"postgres": (PORT, PORT), "patroni": (REST_PORT, REST_PORT)}
+        workload.service(f"{name}-members", MEMBERS_SERVICE, COMPONENT, site, ports, child, headless=True)
+        network.admit_clients(name, COMPONENT, site, [PORT], child)
+        network.among_members(name, COMPONENT, site, [PORT, REST_PORT], child)
+        network.to_api_server(name, COMPONENT, site, child)
+        self.ready = workload.stateful_set(
+            name,
+            _pod(args, site, config, keys),
+            site,
+            pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[rights])),
+            replicas=args.members,
+            service_name=MEMBERS_SERVICE,
+            claims=[workload.claim("data", args.volume.size, args.volume.storage_class)],
+        )
+        self.endpoint = Endpoint(
+            service=COMPONENT,
+            host="postgres",
+            port=PORT,
+            user=login(args),
+            password=current["app"],
+            database=args.database,
+            fingerprint=str(args.rotation),
+        )
+        self.register_outputs({"host": self.endpoint.host})
+
+
+def login(args: backing.Postgres) -> str:
+    """Return the name that the app logs in by: the database's owner, and from the second generation on one of its own."""
+    return args.database if args.rotation == 1 else f"{args.database[:57]}_{args.rotation}"
+
+
+def files(args: backing.Postgres) -> dict[str, str]:
+    """Return the members' configuration and scripts, as files of one directory."""
+    scripts = {path.name: path.read_text() for path in sorted(FILES.iterdir()) if path.suffix in {".py", ".sql"}}
+    text = yaml.safe_dump(configuration(args), sort_keys=False)
+    return {"10-patroni.yml": text, "owner": args.database, "login": login(args), **scripts}
+
+
+def _passwords(name: str, args: backing.Postgres, site: Site, current: dict[str, pulumi.Output[str]], opts: pulumi.ResourceOptions) -> str:
+    values: dict[str, pulumi.Input[str]] = {account: current[account] for account in ACCOUNTS if account != "rest"}
+    values["20-passwords.yml"] = pulumi.Output.all(**current).apply(passwords_document)
+    if args.rotation > 1:
+        values["superuser-previous"] = passwords.password(f"{name}-superuser", args.rotation - 1, opts)
+    return secret("postgres-passwords", COMPONENT, site, values, args.rotation, opts)
+
+
+def _pod(args: backing.Postgres, site: Site, config: str, keys: str) -> workload.Pod:
+    container = workload.container(
+        "postgres",
+        site.image("postgres"),
+        site,
+        args.resources,
+        command=["python3", f"{DIRECTORY}/start.py"],
+        env={"PATRONICTL_CONFIG_FILE": DIRECTORY, "HOME": "/tmp"},
+        env_fields={
+            "PATRONI_NAME": "metadata.name",
+            "PATRONI_KUBERNETES_NAMESPACE": "metadata.namespace",
+            "PATRONI_KUBERNETES_POD_IP": "status.podIP",
+        },
+        ports={"postgres": PORT, "patroni": REST_PORT},
+        mounts={VOLUME: "data", DIRECTORY: "config", SOCKETS: "sockets", "/tmp": "tmp", "/dev/shm": "shared-memory"},
+        read_only=[DIRECTORY],
+        probes={
+            "startup_probe": probes.http("/liveness", REST_PORT, within_seconds=START_WITHIN),
+            "liveness_probe": probes.http("/liveness", REST_PORT),
+            "readiness_probe": probes.http("/readiness", REST_PORT),
+        },
+    )
+    return workload.Pod(
+        component=COMPONENT,
+        containers=[container],
+        volumes=[
+            workload.projected("config", config, keys),
+            # In memory: Patroni writes the replication password there.
+            workload.empty_dir("sockets", "16Mi", memory=True),
+            workload.empty_dir("tmp", "64Mi"),
+            workload.empty_dir("shared-memory", str(shared_memory(args)), memory=True),
+        ],
+        labels={"cluster-name": SCOPE},
+        grace_seconds=GRACE_SECONDS,
+        service_account=COMPONENT,
+    )
+
+
+def _permissions(name: str, site: Site, opts: pulumi.ResourceOptions) -> rbac.v1.RoleBinding:
+    account = core.v1.ServiceAccount(name, metadata=workload.metadata(COMPONENT, site), automount_service_account_token=False, opts=opts)
+    role = rbac.v1.Role(name, metadata=workload.metadata(COMPONENT, site), rules=_rules(), opts=opts)
+    return rbac.v1.RoleBinding(
+        name,
+        metadata=workload.metadata(COMPONENT, site),
+        role_ref=rbac.v1.RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=role.metadata["name"]),
+        subjects=[rbac.v1.SubjectArgs(kind="ServiceAccount", name=account.metadata["name"], namespace=site.namespace)],
+        opts=opts,
+    )
+
+
+def _rules() -> list[rbac.v1.PolicyRuleArgs]:
+    """Return Patroni's rights. It may change its own ConfigMaps alone; making and listing can not be narrowed to names."""
+
+    def rule(resource: str, verbs: list[str], names: list[str] | None = None) -> rbac.v1.PolicyRuleArgs:
+        return rbac.v1.PolicyRuleArgs(api_groups=[""], resources=[resource], verbs=verbs, resource_names=names)
+
+    return [
+        rule("configmaps", ["create", "list", "watch"]),
+        rule("configmaps", ["get", "patch", "update"], PATRONI_OBJECTS),
+        rule("pods", ["get", "list", "patch", "update", "watch"]),
+    ]

@@ -1,0 +1,13 @@
+"""Writing configuration files."""
+
+from pathlib import Path
+
+
+def write(path: Path, text: str) -> None:
+    """Write `text` unless it is there already: kube-proxy ends itself whenever somebody touches its file."""
+    if path.exists() and path.read_text() == text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.draft")
+    draft.write_text(text)
+    draft.replace(path)

@@ -1,0 +1,96 @@
+# Reads the queue of falls for ever. A message is acknowledged only after it is committed; while the database is away
+# the link stays up and nothing is acknowledged, so the broker keeps what we could not.
+class FallsConsumer
+  PREFETCH = 50
+  TICK = 0.5
+  # Kubernetes and the broker can do without us after this; unacknowledged messages go to the next consumer.
+  STOP_WITHIN = 4.5
+
+  def self.start
+    consumer = new
+    %w[TERM INT].each { |signal| trap(signal) { consumer.stop } }
+    sweeper = Sweeper.new.start
+    consumer.run
+  ensure
+    sweeper&.stop
+  end
+
+  def initialize(url: Setting.text("AMQP_URL"), queue: Setting.text("FALLS_QUEUE", "falls"), intake: Intake.new,
+                 heartbeat: Heartbeat.new)
+    @link_options = { url:, queue:, prefetch: PREFETCH }
+    @intake = intake
+    @heartbeat = heartbeat
+    @reconnect = Backoff.new
+    @stopping = false
+  end
+
+  def run
+    Rails.logger.info(msg: "consumer started", queue: @link_options[:queue])
+    until @stopping
+      @heartbeat.touch
+      with_link { |link| consume(link) }
+    end
+    Rails.logger.info(msg: "consumer stopped")
+  end
+
+  # May be called from a signal handler.
+  def stop
+    return if @stopping
+
+    @stopping = true
+    Thread.new { sleep(STOP_WITHIN) && exit!(0) } unless Rails.env.test? && Thread.current != Thread.main
+  end
+
+  private
+
+  def with_link
+    link = BrokerLink.new(**@link_options)
+    link.open
+    Rails.logger.info(msg: "connected to the broker")
+    @reconnect.reset
+    yield link
+    Rails.logger.warn(msg: "broker link lost", reason: link.reason) unless @stopping
+  rescue Bunny::Exception, SystemCallError, IOError, SocketError, Timeout::Error, AMQ::Protocol::Error => error
+    Rails.logger.warn(msg: "broker away", error: error.class.name, reason: error.message.to_s.truncate(200))
+  ensure
+    link&.close
+    pause(@reconnect.next) unless @stopping
+  end
+
+  def consume(link)
+    until @stopping || link.lost?
+      @heartbeat.touch
+      batch = link.take(PREFETCH, TICK)
+      link.acknowledge(batch.last) if batch.any? && stored?(batch.map(&:message), link)
+    end
+  end
+
+  # Tries until it is stored. Gives up only when the broker will hand the messages out again anyway.
+  def stored?(messages, link)
+    backoff = Backoff.new
+    begin
+      @intake.store(messages)
+      true
+    rescue StandardError => error
+      Rails.logger.error(msg: "not stored yet", messages: messages.size, error: error.class.name,
+                         reason: error.message.lines.first&.strip)
+      DatabaseTrouble.forget_connections
+      pause(backoff.next)
+      return false if @stopping || link.lost?
+
+      retry
+    end
+  end
+
+  def pause(seconds)
+    deadline = now + seconds
+    while !@stopping && (left = deadline - now).positive?
+      @heartbeat.touch
+      sleep([left, TICK].min)
+    end
+  end
+
+  def now
+    Process.clock_gettime(Process::CLOCK_MONOTONIC)
+  end
+end

@@ -1,0 +1,26 @@
+# One message of a lamp, as it came. Falls lead to an alert; what nobody can read is kept all the same.
+class Event < ApplicationRecord
+  FALL = "fall"
+  MALFORMED = "malformed"
+  UNKNOWN = "unknown"
+
+  belongs_to :lamp, optional: true
+  has_one :alert, dependent: :restrict_with_error
+
+  scope :awaiting_alert, -> { where(kind: FALL, alerted_at: nil) }
+  scope :newest, -> { order(received_at: :desc, id: :desc) }
+
+  # Marks at most +limit+ forgotten falls as enqueued and returns their ids. Safe in several processes at once.
+  def self.claim_forgotten(older_than:, not_since:, limit:)
+    claimable = awaiting_alert.where(created_at: ...older_than)
+                              .and(where(enqueued_at: nil).or(where(enqueued_at: ...not_since)))
+                              .order(:created_at).limit(limit).lock("FOR UPDATE SKIP LOCKED")
+    transaction do
+      claimable.pluck(:id).each_slice(1000) { |ids| where(id: ids).update_all(enqueued_at: Time.current) }.flatten
+    end
+  end
+
+  def flawed?
+    kind != FALL || flaw.present?
+  end
+end

@@ -1,0 +1,24 @@
+# One lamp. Its serial is its MQTT user name, its client id and the second level of its topics.
+class Lamp < ApplicationRecord
+  # No dots: MQTT topic levels become dot separated in the broker's routing keys.
+  SERIAL = /\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\z/
+
+  belongs_to :account
+  has_many :events, dependent: :restrict_with_error
+  has_many :alerts, dependent: :restrict_with_error
+
+  validates :serial, format: { with: SERIAL }, uniqueness: true
+  validates :broker_password_hash, presence: true
+
+  scope :without_broker_account, ->(since) { where(broker_synced_at: nil, updated_at: ...since) }
+
+  # The hash is kept so that every account can be made again in a new broker; the password is not.
+  def broker_password=(password)
+    self.broker_password_hash = BrokerPassword.hash(password)
+    self.broker_synced_at = nil
+  end
+
+  def broker_password?(password)
+    broker_password_hash.present? && BrokerPassword.match?(password, broker_password_hash)
+  end
+end

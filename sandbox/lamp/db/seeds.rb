@@ -1,0 +1,1 @@
+DemoSeed.new.plant

@@ -1,0 +1,76 @@
+"""The real thing: a sandbox cluster, and on it a stack of the tests' own that lives as long as the tests."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.installation import Installation
+from cli import sandbox as cli_sandbox
+from cli.sandbox import Started
+from tests.cluster.trial import PRODUCT_IMAGES, Trial
+from tests.engine.project import Project, stock_environment
+from tools import pulumi_home
+from tools.progress import Progress
+
+LAST = ("test_two_nodes",)
+"""Modules that change the sandbox under everybody's feet, and so come last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let what hurts the cluster run last; the rest keeps its order."""
+    items.sort(key=lambda item: item.path.stem in LAST)
+
+
+@pytest.fixture(scope="session")
+def started() -> Started:
+    """The sandbox, with as many nodes as it had, and the product's images in its registry."""
+    progress = Progress()
+    made = cli_sandbox.start(None, PRODUCT_IMAGES, progress)
+    progress.close()
+    return made
+
+
+@pytest.fixture(scope="session")
+def cluster_env(started: Started, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a person with a stock Pulumi."""
+    toolchain = started.programs.toolchain
+    if toolchain is None:
+        return stock_environment([started.programs.engine], Path.home() / ".pulumi", Path(sys.executable))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWITCHYARD_STATE", str(tmp_path_factory.mktemp("home")))
+        home = pulumi_home.pulumi_home(toolchain)
+    return stock_environment([started.programs.engine, toolchain.program("pulumi-language-python")], home, Path(sys.executable))
+
+
+@pytest.fixture(scope="session")
+def make_checkout(cluster_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Project]:
+    """Make checkouts of their own."""
+    return lambda: Project(tmp_path_factory.mktemp("project") / "checkout", cluster_env)
+
+
+@pytest.fixture(scope="session")
+def trial(started: Started, make_checkout: Callable[[], Project]) -> Iterator[Trial]:
+    """The whole demo product, brought up once; whoever changes it puts it back."""
+    made = Trial("trial", make_checkout(), started)
+    try:
+        made.must_up()
+        made.installation.wait_serving()
+        yield made
+    finally:
+        made.destroy()
+
+
+@pytest.fixture
+def installation(trial: Trial) -> Installation:
+    """The product, serving."""
+    found = trial.installation
+    found.wait_serving()
+    return found
+
+
+@pytest.fixture(scope="session")
+def lamps(trial: Trial) -> dict[str, str]:
+    """Five lamps with accounts in the broker: serial and password."""
+    return trial.installation.lamps(5)

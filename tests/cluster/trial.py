@@ -1,0 +1,83 @@
+"""A stack of the tests' own on the sandbox: the demo product, in a checkout and with a state of its own."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.installation import Installation
+from cli import machine
+from cli.kubectl import Kubectl, find
+from cli.sandbox import Started
+from settings import resolve
+from settings.loader import PROJECT, merge, read_stack_file
+from tests.engine.project import Project, Result
+
+PRODUCT_IMAGES = ("lamp", "postgres", "rabbitmq", "valkey")
+UP_SECONDS = 900
+BARE: dict[str, Any] = {
+    "postgres": {"where": "none"},
+    "redis": {"jobs": {"where": "none"}},
+    "mqtt": {"where": "none"},
+    "consumer": {"where": "none"},
+    "sidekiq": {"alerts": None},
+    "release": {"command": []},
+    "web": {"web": {"probes": {"ready": "/health/live"}}},
+}
+"""A product of one web process and nothing else."""
+
+
+class Trial:
+    """One stack on the sandbox, driven by the stock Pulumi."""
+
+    def __init__(self, name: str, project: Project, started: Started, said: Mapping[str, Any] | None = None) -> None:
+        """Write the stack's file; nothing is brought up yet."""
+        self.name = name
+        self.project = project
+        self.started = started
+        added = started.embedded(PRODUCT_IMAGES).config()
+        self._base: dict[str, Any] = {"tier": "sandbox"} | {key.removeprefix(f"{PROJECT}:"): value for key, value in added.items()}
+        self._base = merge(self._base, dict(said or {}))
+        self.say({})
+        project.init(name)
+
+    @property
+    def namespace(self) -> str:
+        said, _ = read_stack_file(self.file)
+        return resolve(self.name, said).namespace or f"lamp-{self.name}"
+
+    @property
+    def file(self) -> Path:
+        return self.project.folder / f"Pulumi.{self.name}.yaml"
+
+    @property
+    def kubectl(self) -> Kubectl:
+        said, _ = read_stack_file(self.file)
+        return Kubectl(find(machine.find_built("kubectl")), resolve(self.name, said).cluster, self.namespace)
+
+    @property
+    def installation(self) -> Installation:
+        """The stack as it was brought up last."""
+        return Installation.of(self.kubectl, self.outputs())
+
+    def say(self, said: Mapping[str, Any]) -> None:
+        """Say these settings, and what every trial says, and nothing that was said before."""
+        self.project.say(self.name, merge(self._base, said))
+
+    def up(self, *words: str) -> Result:
+        """Bring the stack up without a preview first."""
+        return self.project.pulumi("up", "--yes", "--skip-preview", "--stack", self.name, *words, seconds=UP_SECONDS)
+
+    def must_up(self) -> None:
+        result = self.up()
+        assert result.code == 0, result.text
+
+    def destroy(self) -> Result:
+        return self.project.pulumi("destroy", "--yes", "--skip-preview", "--stack", self.name, seconds=UP_SECONDS)
+
+    def has_no_changes(self) -> Result:
+        return self.project.pulumi("preview", "--expect-no-changes", "--stack", self.name, seconds=UP_SECONDS)
+
+    def outputs(self) -> dict[str, Any]:
+        import json
+
+        return json.loads(self.project.ok("stack", "output", "--json", "--stack", self.name))

@@ -1,0 +1,541 @@
+"""What every part of every stack keeps to, whichever components are on: walked over all that a whole stack registers."""
+
+import ast
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from settings import Settings, resolve
+from settings.loader import ROOT
+from settings.types import seconds_of
+from tests.unit.connectivity import Network, matches
+from tests.unit.rendering import SENTINEL, Registered, render
+
+EXTERNAL = {
+    "postgres": {
+        "where": "external",
+        "external": {"host": "db.example.com", "port": 5432, "user": "u", "password": "DB_PASSWORD", "database": "d"},
+    },
+    "redis": {"jobs": {"where": "external", "external": {"host": "redis.example.com", "port": 6380, "password": "REDIS_PASSWORD"}}},
+    "mqtt": {"where": "external", "external": {"host": "mqtt.example.com", "port": 8883, "user": "u", "password": "MQTT_PASSWORD"}},
+    "consumer": {"mode": "mqtt", "replicas": 1},
+    "app": {"secrets": ["SENTRY_DSN"]},
+}
+STACKS: dict[str, dict[str, Any]] = {
+    "sandbox": {"tier": "sandbox"},
+    "staging": {"tier": "staging", "edge": {"namespaces": ["envoy-gateway-system"]}},
+    "production": {"tier": "production", "images": {"pull_secrets": ["registry"]}},
+    "mqtt-mode": {"tier": "staging", "consumer": {"mode": "mqtt", "replicas": 1}, "mqtt": {"queues": {"falls": None}}},
+    "no-broker": {"tier": "staging", "consumer": {"where": "none"}, "mqtt": {"where": "none"}},
+    "external": {"tier": "staging", **EXTERNAL},
+    "rotated": {
+        "tier": "sandbox",
+        "postgres": {"rotation": 2},
+        "redis": {"jobs": {"rotation": 2}},
+        "mqtt": {"rotation": 2},
+        "app": {"rotation": 2},
+    },
+    "everything": {
+        "tier": "staging",
+        "redis": {"cache": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}},
+        "processes": {
+            "clock": {"command": ["bin/clock"], "singleton": True},
+            "worker": {"command": ["bin/worker"], "replicas": 2, "health": {}},
+        },
+        "schedules": {"nightly": {"command": ["bin/nightly"], "cron": "0 3 * * *"}},
+        "sidekiq": {"slow": {"queues": ["slow"], "replicas": 2, "stop_within": "5m"}},
+        "web": {"admin": {"command": ["bin/admin"], "port": 4000}},
+    },
+}
+SECRETS = {name: f"{SENTINEL}{name}" for name in ("DB_PASSWORD", "REDIS_PASSWORD", "MQTT_PASSWORD", "SENTRY_DSN")}
+WITHOUT_PROBES = dict.fromkeys(("clock", "sidekiq-slow"), "a process that says no `health` is restarted only when it exits")
+WITH_TOKEN = {"postgres"}
+"""Patroni keeps its state in the Kubernetes API."""
+PUBLIC_SERVICES = {"mqtt-public"}
+MUTABLE_NAME = {"mqtt-tls"}
+"""Named by the certificate that the engine makes, so the Pulumi name can not say it."""
+SET_BY_PATRONI = {"role": "primary"}
+FORBIDDEN_WORDS = ("bitnami", ":latest@", "hostPath", "hostNetwork", "privileged")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One stack, rendered."""
+
+    name: str
+    settings: Settings
+    resources: list[Registered]
+
+    def of(self, *kinds: str) -> list[Registered]:
+        return [one for one in self.resources if one.kind in kinds and one.type.startswith("kubernetes:")]
+
+    @property
+    def objects(self) -> list[Registered]:
+        return [one for one in self.resources if one.type.startswith("kubernetes:")]
+
+    @property
+    def network(self) -> Network:
+        return Network(self.namespace, [policy.inputs for policy in self.of("NetworkPolicy")])
+
+    @property
+    def namespace(self) -> str:
+        return self.settings.namespace or f"lamp-{self.name}"
+
+
+@dataclass(frozen=True)
+class PodTemplate:
+    """A pod template, and what keeps its pods."""
+
+    owner: Registered
+    labels: dict[str, str]
+    spec: dict[str, Any]
+
+    @property
+    def containers(self) -> list[dict[str, Any]]:
+        return [*self.spec["containers"], *self.spec.get("initContainers", [])]
+
+    @property
+    def component(self) -> str:
+        return self.labels["app.kubernetes.io/component"]
+
+
+@cache
+def rendered(name: str) -> Rendered:
+    said = STACKS[name]
+    settings = resolve(name, said)
+    given = {key: value for key, value in SECRETS.items() if key in settings.secret_names()}
+    return Rendered(name, settings, render(name, said, given))
+
+
+def templates(stack: Rendered) -> list[PodTemplate]:
+    found: list[PodTemplate] = []
+    for owner in stack.of("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"):
+        spec = owner.inputs["spec"]
+        template = (spec["jobTemplate"]["spec"] if owner.kind == "CronJob" else spec)["template"]
+        found.append(PodTemplate(owner, template["metadata"]["labels"], template["spec"]))
+    assert found
+    return found
+
+
+@pytest.fixture(params=STACKS)
+def stack(request: pytest.FixtureRequest) -> Rendered:
+    return rendered(request.param)
+
+
+def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from walk(inner, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from walk(inner, f"{path}.{index}")
+    else:
+        yield path, value
+
+
+class TestPods:
+    def test_every_pod_runs_as_a_user_of_its_own_under_the_restricted_profile(self, stack: Rendered) -> None:
+        for pod in templates(stack):
+            context = pod.spec["securityContext"]
+            assert context["runAsNonRoot"] is True, pod.component
+            assert context["runAsUser"] >= 10000, pod.component
+            assert context["seccompProfile"] == {"type": "RuntimeDefault"}, pod.component
+            assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod.spec), pod.component
+            kinds = {kind for volume in pod.spec.get("volumes", []) for kind in volume if kind != "name"}
+            assert kinds <= {"configMap", "secret", "emptyDir", "projected", "downwardAPI"}, pod.component
+
+    def test_every_container_gains_nothing_and_writes_only_where_it_is_told(self, stack: Rendered) -> None:
+        for pod in templates(stack):
+            for container in pod.containers:
+                context = container["securityContext"]
+                assert context["allowPrivilegeEscalation"] is False, container["name"]
+                assert context["readOnlyRootFilesystem"] is True, container["name"]
+                assert context["capabilities"] == {"drop": ["ALL"]}, container["name"]
+                assert context.get("runAsUser", 10000) >= 10000, container["name"]
+
+    def test_no_pod_gets_a_token_that_does_not_need_one(self, stack: Rendered) -> None:
+        for pod in templates(stack):
+            wanted = pod.component in WITH_TOKEN
+            assert pod.spec["automountServiceAccountToken"] is wanted, pod.component
+            assert ("serviceAccountName" in pod.spec) is wanted, pod.component
+            assert pod.spec["enableServiceLinks"] is False, pod.component
+
+    def test_every_container_asks_for_and_is_limited_in_memory_and_disk_and_never_throttled(self, stack: Rendered) -> None:
+        for pod in templates(stack):
+            for container in pod.containers:
+                requests, limits = container["resources"]["requests"], container["resources"]["limits"]
+                assert {"cpu", "memory", "ephemeral-storage"} == set(requests), container["name"]
+                assert {"memory", "ephemeral-storage"} == set(limits), container["name"]
+                assert requests["memory"] == limits["memory"], container["name"]
+
+    def test_every_lasting_container_has_probes_or_a_reason(self, stack: Rendered) -> None:
+        for pod in templates(stack):
+            if pod.owner.kind not in ("Deployment", "StatefulSet") or pod.component in WITHOUT_PROBES:
+                continue
+            for container in pod.spec["containers"]:
+                assert "livenessProbe" in container, pod.component
+                assert "startupProbe" in container, pod.component
+                serves = bool(container.get("ports"))
+                assert ("readinessProbe" in container) is serves, pod.component
+
+    def test_liveness_never_asks_the_same_as_readiness_of_a_web_process(self, stack: Rendered) -> None:
+        for pod in templates(stack):
+            if pod.component in stack.settings.web:
+                [container] = pod.spec["containers"]
+                assert container["livenessProbe"]["httpGet"]["path"] != container["readinessProbe"]["httpGet"]["path"]
+
+    def test_grace_periods_are_longer_than_what_they_wait_for(self, stack: Rendered) -> None:
+        said: dict[str, Any] = dict(stack.settings.web) | dict(stack.settings.processes)
+        said |= {f"sidekiq-{name}": pool for name, pool in stack.settings.sidekiq.items()} | {"consumer": stack.settings.consumer}
+        for pod in templates(stack):
+            if pod.owner.kind != "Deployment":
+                continue
+            waits = seconds_of(said[pod.component].stop_within)
+            if "lifecycle" in pod.spec["containers"][0]:
+                waits += int(pod.spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1])
+            assert pod.spec["terminationGracePeriodSeconds"] > waits, pod.component
+
+    def test_sidekiq_stops_waiting_before_its_pod_is_killed(self, stack: Rendered) -> None:
+        for pod in templates(stack):
+            if pod.component.startswith("sidekiq-"):
+                command = pod.spec["containers"][0]["command"]
+                assert int(command[command.index("-t") + 1]) < pod.spec["terminationGracePeriodSeconds"]
+
+    def test_a_pod_of_a_lost_node_is_replaced_within_seconds(self, stack: Rendered) -> None:
+        for pod in templates(stack):
+            seconds = {one["key"].rsplit("/")[-1]: one["tolerationSeconds"] for one in pod.spec["tolerations"]}
+            assert seconds.keys() == {"not-ready", "unreachable"}, pod.component
+            assert max(seconds.values()) <= 10, pod.component
+
+    def test_mounted_volumes_exist_in_the_pod(self, stack: Rendered) -> None:
+        for pod in templates(stack):
+            claims = [claim["metadata"]["name"] for claim in pod.owner.inputs["spec"].get("volumeClaimTemplates", [])]
+            volumes = {*claims, *(volume["name"] for volume in pod.spec.get("volumes", []))}
+            mounted = {mount["name"] for container in pod.containers for mount in container.get("volumeMounts", [])}
+            assert mounted == volumes, pod.component
+
+    def test_images_are_those_that_the_settings_name(self, stack: Rendered) -> None:
+        used = {container["image"] for pod in templates(stack) for container in pod.containers}
+        assert used == {stack.settings.images.reference(name) for name in stack.settings.image_names()}
+
+    def test_nothing_mentions_what_is_never_to_be_used(self, stack: Rendered) -> None:
+        text = json.dumps([one.inputs for one in stack.resources])
+        assert [word for word in FORBIDDEN_WORDS if word in text] == []
+
+    def test_pull_secrets_reach_every_pod(self) -> None:
+        for pod in templates(rendered("production")):
+            assert pod.spec["imagePullSecrets"] == [{"name": "registry"}], pod.component
+
+
+class TestReferences:
+    def test_every_secret_and_config_map_that_a_pod_names_is_in_the_stack(self, stack: Rendered) -> None:
+        secrets = {one.kube_name for one in stack.of("Secret")}
+        maps = {one.kube_name for one in stack.of("ConfigMap")}
+        used_secrets, used_maps = set[str](), set[str]()
+        for pod in templates(stack):
+            for container in pod.containers:
+                used_secrets |= {source["secretRef"]["name"] for source in container.get("envFrom", []) if "secretRef" in source}
+                for variable in container.get("env", []):
+                    if "secretKeyRef" in variable.get("valueFrom", {}):
+                        used_secrets.add(variable["valueFrom"]["secretKeyRef"]["name"])
+            for volume in pod.spec.get("volumes", []):
+                sources = [volume, *volume.get("projected", {}).get("sources", [])]
+                used_secrets |= {s["secret"].get("secretName", s["secret"].get("name")) for s in sources if "secret" in s}
+                used_maps |= {s["configMap"]["name"] for s in sources if "configMap" in s}
+        assert used_secrets == secrets
+        assert used_maps == maps
+
+    def test_every_service_account_that_a_pod_names_is_in_the_stack_and_bound_to_rights_in_it_alone(self, stack: Rendered) -> None:
+        accounts = {one.kube_name for one in stack.of("ServiceAccount")}
+        assert accounts == {pod.spec["serviceAccountName"] for pod in templates(stack) if "serviceAccountName" in pod.spec}
+        assert not stack.of("ClusterRole", "ClusterRoleBinding")
+        for role in stack.of("Role"):
+            assert not any("*" in rule.get("verbs", []) + rule.get("resources", []) for rule in role.inputs["rules"])
+            assert not any("secrets" in rule["resources"] for rule in role.inputs["rules"])
+
+    def test_a_workload_selects_its_own_pods_and_nobody_elses(self, stack: Rendered) -> None:
+        pods = templates(stack)
+        for owner in stack.of("Deployment", "StatefulSet"):
+            selector = owner.inputs["spec"]["selector"]
+            assert set(selector["matchLabels"]) == {"app.kubernetes.io/name", "app.kubernetes.io/component"}, owner.name
+            selected = [pod.owner.name for pod in pods if matches(selector, pod.labels)]
+            assert selected == [owner.name]
+
+    def test_a_service_selects_pods_that_listen_on_its_ports(self, stack: Rendered) -> None:
+        pods = templates(stack)
+        for service in stack.of("Service"):
+            spec = service.inputs["spec"]
+            wanted = {key: value for key, value in spec["selector"].items() if SET_BY_PATRONI.get(key) != value}
+            selected = [pod for pod in pods if matches({"matchLabels": wanted}, pod.labels)]
+            assert len(selected) == 1, service.name
+            if spec.get("clusterIP") == "None":
+                # A headless Service gives names to the members, which meet on ports that no proxy looks at.
+                continue
+            listened = {port["containerPort"] for container in selected[0].containers for port in container.get("ports", [])}
+            assert {port["targetPort"] for port in spec["ports"]} <= listened, service.name
+
+    def test_services_stay_inside_the_cluster_except_the_brokers_public_one(self, stack: Rendered) -> None:
+        for service in stack.of("Service"):
+            kind = "LoadBalancer" if service.kube_name in PUBLIC_SERVICES else "ClusterIP"
+            assert service.inputs["spec"]["type"] == kind, service.name
+            if kind == "LoadBalancer":
+                assert [port["port"] for port in service.inputs["spec"]["ports"]] == [8883]
+
+    def test_whatever_runs_twice_has_a_disruption_budget_and_what_runs_once_has_none(self, stack: Rendered) -> None:
+        budgets = [one.inputs["spec"]["selector"] for one in stack.of("PodDisruptionBudget")]
+        for pod in templates(stack):
+            if pod.owner.kind in ("Deployment", "StatefulSet"):
+                several = pod.owner.inputs["spec"]["replicas"] > 1
+                assert sum(matches(selector, pod.labels) for selector in budgets) == int(several), pod.component
+
+
+class TestObjects:
+    def test_every_object_is_of_a_typed_namespaced_kind(self, stack: Rendered) -> None:
+        for one in stack.objects:
+            assert not re.search(r"helm|yaml|kustomize|apiextensions", one.type), one.type
+            if one.kind != "Namespace":
+                assert one.inputs["metadata"]["namespace"] == stack.namespace, one.name
+
+    def test_every_object_has_a_name_of_its_own_that_kubernetes_accepts(self, stack: Rendered) -> None:
+        for one in stack.objects:
+            limit = 52 if one.kind == "CronJob" else 63
+            assert re.fullmatch(rf"[a-z0-9]([a-z0-9-]{{0,{limit - 2}}}[a-z0-9])?", one.kube_name), one.kube_name
+        taken = Counter((one.kind, one.kube_name) for one in stack.objects)
+        assert [key for key, count in taken.items() if count > 1] == []
+
+    def test_every_object_carries_the_labels_that_tell_whose_it_is(self, stack: Rendered) -> None:
+        for one in stack.objects:
+            labels = one.inputs["metadata"]["labels"]
+            assert labels["app.kubernetes.io/name"] == "lamp", one.name
+            assert labels["app.kubernetes.io/instance"] == stack.name, one.name
+            assert labels["app.kubernetes.io/managed-by"] == "pulumi", one.name
+            assert labels["app.kubernetes.io/component"], one.name
+
+    def test_the_namespace_says_whose_it_is_and_admits_restricted_pods_alone(self, stack: Rendered) -> None:
+        [namespace] = stack.of("Namespace")
+        labels = namespace.inputs["metadata"]["labels"]
+        assert labels["switchyard.dev/stack"] == f"lamp.{stack.name}"
+        assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+    def test_configuration_never_changes_under_a_running_pod(self, stack: Rendered) -> None:
+        for one in stack.of("Secret", "ConfigMap"):
+            assert one.inputs["immutable"] is True, one.name
+            if one.kube_name.startswith(tuple(MUTABLE_NAME)):
+                continue
+            assert re.search(r"-[0-9a-f]{10}$", one.kube_name), one.kube_name
+            assert one.name.endswith(one.kube_name), "the digest must be in the Pulumi name too"
+
+    def test_every_component_names_its_children_after_itself(self, stack: Rendered) -> None:
+        for one in stack.resources:
+            assert one.parent, one.name
+        components = [one.type for one in stack.resources if one.type.startswith("switchyard:")]
+        assert components
+        assert all(token.startswith("switchyard:index:") for token in components)
+
+    def test_pulumi_names_are_unique_within_a_type(self, stack: Rendered) -> None:
+        taken = Counter((one.type, one.name) for one in stack.resources)
+        assert [key for key, count in taken.items() if count > 1] == []
+
+
+class TestSecretsStaySecret:
+    def test_no_secret_value_is_in_anything_but_a_secret(self, stack: Rendered) -> None:
+        for one in stack.resources:
+            for path, value in walk(one.inputs):
+                if not isinstance(value, str) or SENTINEL not in value:
+                    continue
+                hidden = any(path == secret or path.startswith(f"{secret}.") for secret in one.secret_paths)
+                if one.type.startswith("kubernetes:"):
+                    assert one.kind == "Secret", f"{one.name}: {path}"
+                    assert path.startswith("stringData."), f"{one.name}: {path}"
+                assert hidden, f"{one.name}: {path} is not marked as a secret"
+
+    def test_the_secrets_that_a_human_sets_reach_the_app(self) -> None:
+        stack = rendered("external")
+        [config] = [one for one in stack.of("Secret") if one.name.startswith("app-config")]
+        values = config.inputs["stringData"]
+        assert values["SENTRY_DSN"] == SECRETS["SENTRY_DSN"]
+        assert SECRETS["DB_PASSWORD"] in values["DATABASE_URL"]
+        assert values["DATABASE_URL"].startswith("postgresql://u:")
+        assert values["REDIS_URL"].startswith("rediss://")
+        assert values["MQTT_URL"].startswith("mqtts://u:")
+
+    def test_no_secret_is_made_from_a_fixed_text(self, stack: Rendered) -> None:
+        for one in stack.of("Secret"):
+            assert one.inputs["stringData"], one.name
+
+
+class TestRelease:
+    def test_nothing_of_the_app_starts_before_the_migration_has_succeeded(self, stack: Rendered) -> None:
+        [job] = stack.of("Job")
+        image = stack.settings.images.reference("lamp")
+        for pod in templates(stack):
+            if pod.owner is not job and pod.spec["containers"][0]["image"] == image:
+                assert job.name in pod.owner.depends_on, pod.owner.name
+
+    def test_the_migration_waits_for_the_database_of_the_stack(self, stack: Rendered) -> None:
+        [job] = stack.of("Job")
+        if stack.settings.postgres.where == "cluster":
+            assert "postgres" in job.depends_on
+
+    def test_a_migration_is_tried_again_by_the_next_up_and_named_after_its_release(self, stack: Rendered) -> None:
+        [job] = stack.of("Job")
+        assert job.inputs["metadata"]["annotations"]["pulumi.com/replaceUnready"] == "true"
+        assert re.fullmatch(r"release-[0-9a-f]{10}", job.kube_name)
+        assert "ttlSecondsAfterFinished" not in job.inputs["spec"]
+
+    def test_all_processes_of_a_release_read_the_same_configuration(self, stack: Rendered) -> None:
+        [config] = [one.kube_name for one in stack.of("Secret") if one.name.startswith("app-config")]
+        image = stack.settings.images.reference("lamp")
+        for pod in templates(stack):
+            if pod.spec["containers"][0]["image"] == image:
+                assert pod.spec["containers"][0]["envFrom"][0] == {"secretRef": {"name": config}}, pod.component
+
+    def test_a_singleton_never_runs_twice_and_others_never_pause(self, stack: Rendered) -> None:
+        settings = stack.settings
+        alone = {name for name, said in settings.processes.items() if said.singleton}
+        alone |= {"consumer"} if settings.consumer.alone else set()
+        for one in stack.of("Deployment"):
+            strategy = one.inputs["spec"]["strategy"]
+            assert strategy["type"] == ("Recreate" if one.kube_name in alone else "RollingUpdate"), one.name
+            if strategy["type"] == "RollingUpdate":
+                assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}, one.name
+
+    def test_schedules_never_overlap_themselves_and_clean_up(self) -> None:
+        [cron] = rendered("everything").of("CronJob")
+        spec = cron.inputs["spec"]
+        assert spec["concurrencyPolicy"] == "Forbid"
+        job = spec["jobTemplate"]["spec"]
+        assert job["activeDeadlineSeconds"] == 3600
+        assert job["ttlSecondsAfterFinished"] > 0
+        assert job["template"]["spec"]["restartPolicy"] == "Never"
+
+    def test_every_generated_value_is_made_anew_when_its_rotation_is_raised(self) -> None:
+        def keepers(name: str) -> dict[str, Any]:
+            made = [one for one in rendered(name).resources if one.type.startswith("random:") and one.inputs.get("keepers")]
+            return {one.name: one.inputs["keepers"] for one in made}
+
+        before, after = keepers("sandbox"), keepers("rotated")
+        # Where the generation before is accepted for a while, each generation is a resource of its own.
+        successors = {name: f"{name[:-1]}2" if name.endswith("-1") else name for name in before}
+        assert [name for name, successor in successors.items() if after[successor] == before[name]] == []
+
+
+class TestNetwork:
+    def test_every_pod_is_refused_everything_that_no_component_allows(self, stack: Rendered) -> None:
+        network = stack.network
+        for pod in templates(stack):
+            for direction in ("Ingress", "Egress"):
+                assert network.is_restricted(pod.labels, direction), pod.component
+
+    def test_no_policy_names_a_whole_namespace_of_ours_or_all_ports(self, stack: Rendered) -> None:
+        for policy in stack.of("NetworkPolicy"):
+            for direction in ("ingress", "egress"):
+                for rule in policy.inputs["spec"].get(direction) or []:
+                    assert rule["ports"], policy.name
+                    for peer in rule.get("from", rule.get("to", [])):
+                        assert "namespaceSelector" in peer or "ipBlock" in peer or peer["podSelector"].get("matchLabels"), policy.name
+
+    def test_every_policy_selects_a_pod_of_the_stack(self, stack: Rendered) -> None:
+        for policy in stack.of("NetworkPolicy"):
+            selector = policy.inputs["spec"]["podSelector"]
+            assert any(matches(selector, pod.labels) for pod in templates(stack)), policy.name
+
+    def test_each_pod_reaches_exactly_what_it_needs(self) -> None:
+        assert matrix(rendered("sandbox")) == {
+            ("postgres", "postgres", 5432),
+            ("postgres", "postgres", 8008),
+            ("mqtt", "mqtt", 4369),
+            ("mqtt", "mqtt", 25672),
+            *((app, target, port) for app in APP for target, port in SERVED),
+        }
+
+    def test_without_a_broker_nothing_is_open_towards_one(self) -> None:
+        reached = matrix(rendered("no-broker"))
+        assert {port for _, _, port in reached} == {5432, 8008, 6379}
+
+    def test_external_services_are_reached_by_address_and_by_the_app_alone(self) -> None:
+        stack = rendered("external")
+        assert matrix(stack) == set()
+        for pod in templates(stack):
+            assert all(stack.network.lets_out(pod.labels, "198.51.100.7", port) for port in (443, 5432, 6380, 8883)), pod.component
+
+    def test_only_the_app_reaches_the_internet_and_nothing_private(self) -> None:
+        stack = rendered("sandbox")
+        for pod in templates(stack):
+            is_app = pod.component not in ("postgres", "mqtt", "redis-jobs")
+            assert stack.network.lets_out(pod.labels, "198.51.100.7", 587) is is_app, pod.component
+            assert not stack.network.lets_out(pod.labels, "169.254.169.254", 80), pod.component
+            if is_app:
+                assert not stack.network.lets_out(pod.labels, "10.1.2.3", 443), pod.component
+
+    def test_from_outside_only_the_brokers_tls_port_and_the_edge_are_open(self) -> None:
+        stack = rendered("sandbox")
+        ports = {5432, 8008, 6379, 1883, 5672, 15672, 15692, 4369, 25672, 8883, 3000}
+        opened = {
+            (pod.component, port, address)
+            for pod in templates(stack)
+            for port in ports
+            for address in ("10.118.0.200", "203.0.113.9")
+            if stack.network.admits(address, pod.labels, port)
+        }
+        assert opened == {("mqtt", 8883, "10.118.0.200"), ("mqtt", 8883, "203.0.113.9"), ("web", 3000, "10.118.0.200")}
+
+
+APP = ("web", "sidekiq-alerts", "consumer", "release")
+SERVED = (("postgres", 5432), ("redis-jobs", 6379), ("mqtt", 1883), ("mqtt", 5672), ("mqtt", 15672))
+
+
+def matrix(stack: Rendered) -> set[tuple[str, str, int]]:
+    """Every pair of pods of the stack that may talk, and the port."""
+    pods, network = templates(stack), stack.network
+    ports = (5432, 8008, 6379, 1883, 5672, 8883, 15672, 15692, 4369, 25672, 3000, 443)
+    return {
+        (source.component, target.component, port)
+        for source in pods
+        for target in pods
+        for port in ports
+        if network.connects(source.labels, target.labels, port)
+    }
+
+
+class TestNoDeadSettings:
+    def test_every_setting_is_read_somewhere(self) -> None:
+        files = [*(ROOT / "components").rglob("*.py"), *(ROOT / "settings").glob("*.py"), ROOT / "__main__.py"]
+        read = {
+            node.attr
+            for file in files
+            for node in ast.walk(ast.parse(file.read_text()))
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+        }
+        assert sorted({name for model in models(Settings) for name in model.model_fields} - read) == []
+
+    def test_every_setting_says_what_it_is(self) -> None:
+        silent = [
+            f"{model.__name__}.{name}" for model in models(Settings) for name, field in model.model_fields.items() if not field.description
+        ]
+        assert silent == []
+
+
+def models(model: type[BaseModel]) -> set[type[BaseModel]]:
+    from typing import get_args
+
+    def inside(annotation: Any) -> Iterator[type[BaseModel]]:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield annotation
+        for argument in get_args(annotation):
+            yield from inside(argument)
+
+    found, waiting = set[type[BaseModel]](), [model]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += [inner for field in one.model_fields.values() for inner in inside(field.annotation)]
+    return found

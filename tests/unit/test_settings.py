@@ -1,0 +1,507 @@
+"""What a stack may say: the layers, and one sentence for each thing that is refused."""
+
+import json
+import shutil
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from settings import Settings, SettingsError, load, resolve
+from settings.backing import Postgres
+from settings.loader import ROOT, merge, read_stack_file
+from settings.types import bytes_of, cores_of, seconds_of
+
+STAGING = {"tier": "staging"}
+SENTINEL = "hunter2-Do-Not-Print"
+
+
+def refused(said: dict[str, Any], others: list[str] | None = None, **options: Any) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        resolve("staging", STAGING | said, others or [], **options)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    return caught.value.problems
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A small project of its own: product.yaml and tiers that a test may write."""
+    tiers = tmp_path / "settings" / "tiers"
+    tiers.mkdir(parents=True)
+    (tmp_path / "product.yaml").write_text("product: lamp\nweb:\n  web:\n    command: [puma]\n    threads: 4\n")
+    for tier in ("staging", "sandbox"):
+        (tiers / f"{tier}.yaml").write_text("{}\n")
+    return tmp_path
+
+
+def tier_says(project: Path, tier: str, text: str) -> None:
+    (project / "settings" / "tiers" / f"{tier}.yaml").write_text(text)
+
+
+class TestLayers:
+    def test_a_map_of_a_higher_layer_is_merged_into_the_lower_one(self) -> None:
+        assert merge({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}}) == {"a": {"x": 1, "y": 3}}
+
+    def test_a_list_replaces_the_list_below(self) -> None:
+        assert merge({"a": [1, 2]}, {"a": [3]}) == {"a": [3]}
+
+    def test_null_deletes_what_a_lower_layer_says(self) -> None:
+        assert merge({"a": {"x": 1, "y": 2}}, {"a": {"x": None}}) == {"a": {"y": 2}}
+
+    def test_null_for_what_nobody_says_is_nothing(self) -> None:
+        assert merge({}, {"a": None, "b": {"c": None}}) == {"b": {}}
+
+    def test_a_map_replaces_a_scalar_and_a_scalar_a_map(self) -> None:
+        assert merge({"a": 1, "b": {"x": 1}}, {"a": {"x": 1}, "b": 2}) == {"a": {"x": 1}, "b": 2}
+
+    def test_merging_changes_neither_layer(self) -> None:
+        low, high = {"a": {"x": 1}}, {"a": {"y": 2}}
+        merge(low, high)
+        assert (low, high) == ({"a": {"x": 1}}, {"a": {"y": 2}})
+
+    def test_the_stack_wins_over_the_tier_and_the_tier_over_the_product(self, project: Path) -> None:
+        tier_says(project, "staging", "web: {web: {threads: 6, replicas: 3}}\n")
+        said = STAGING | {"web": {"web": {"threads": 8}}}
+        web = resolve("staging", said, root=project).web["web"]
+        assert (web.command, web.replicas, web.threads) == (["puma"], 3, 8)
+
+    def test_what_no_layer_says_is_the_code_default(self, project: Path) -> None:
+        assert resolve("staging", STAGING, root=project).postgres == Postgres()
+
+    def test_null_takes_a_process_of_the_product_away(self) -> None:
+        assert not resolve("staging", STAGING | {"sidekiq": {"alerts": None}}).sidekiq
+
+    def test_null_for_all_web_processes_leaves_none(self) -> None:
+        assert resolve("staging", STAGING | {"web": None}).web == {}
+
+    def test_null_brings_the_code_default_back(self) -> None:
+        assert resolve("sandbox", {"tier": "sandbox", "postgres": {"members": None}}).postgres.members == 3
+
+    def test_where_none_turns_a_component_off_and_keeps_what_was_said_of_it(self) -> None:
+        made = resolve("staging", STAGING | {"consumer": {"where": "none"}, "mqtt": {"where": "none"}})
+        assert made.mqtt.where == "none"
+        assert "rabbitmq" not in made.image_names()
+        assert made.mqtt.queues
+
+    def test_a_tier_may_be_said_by_the_product(self, project: Path) -> None:
+        (project / "product.yaml").write_text("product: lamp\ntier: sandbox\n")
+        assert resolve("anything", {}, root=project).tier == "sandbox"
+
+
+class TestTheEnginesConfiguration:
+    def test_objects_arrive_as_json_and_scalars_as_they_stand(self) -> None:
+        made = load("staging", {"tier": "staging", "namespace": "lamps", "postgres": '{"members": 5}'})
+        assert (made.namespace, made.postgres.members) == ("lamps", 5)
+
+    def test_a_key_set_to_null_arrives_as_an_empty_string_and_counts_as_null(self) -> None:
+        assert load("staging", {"tier": "staging", "namespace": "", "sidekiq": ""}).sidekiq == {}
+
+    @pytest.mark.parametrize("text", ["{", "[", '{"members": 3', "{x}", "none", "3", "true"])
+    def test_text_that_is_no_object_is_refused_and_never_a_traceback(self, text: str) -> None:
+        with pytest.raises(SettingsError) as caught:
+            load("staging", {"tier": "staging", "postgres": text})
+        assert caught.value.problems == [f"Pulumi.staging.yaml: postgres: {text!r}: expected a map of settings"]
+
+
+REFUSALS: list[tuple[str, dict[str, Any], str]] = [
+    ("an unknown key", {"postgres": {"membres": 3}}, 'postgres.membres: unknown key - did you mean "members"?'),
+    (
+        "an unknown key of a named thing",
+        {"sidekiq": {"alerts": {"queus": ["a"]}}},
+        'sidekiq.alerts.queus: unknown key - did you mean "queues"?',
+    ),
+    ("an unknown key deep down", {"web": {"web": {"probes": {"liv": "/x"}}}}, 'web.web.probes.liv: unknown key - did you mean "live"?'),
+    ("an unknown key unlike all others", {"edge": {"zzz": 1}}, "edge.zzz: unknown key; expected one of namespaces, ranges"),
+    ("text for a number", {"postgres": {"members": "3"}}, "postgres.members: '3': expected a whole number, without quotes"),
+    ("a number for text", {"app": {"config": {"A": 5}}}, "app.config.A: 5: expected text; put quotes around a number"),
+    ("text for a map", {"postgres": "none"}, "postgres: 'none': expected a map of settings"),
+    ("text for a list", {"release": {"command": "rake"}}, "release.command: 'rake': expected a list"),
+    ("text for a truth", {"web": {"web": {"singleton": "yes"}}}, "web.web.singleton: 'yes': expected true or false"),
+    ("too few", {"postgres": {"members": 0}}, "postgres.members: 0: expected a number greater than or equal to 1"),
+    ("too many", {"web": {"web": {"replicas": 101}}}, "web.web.replicas: 101: expected a number less than or equal to 100"),
+    ("no port", {"web": {"web": {"port": 70000}}}, "web.web.port: 70000: expected a number less than or equal to 65535"),
+    ("no such place", {"postgres": {"where": "extern"}}, "postgres.where: 'extern': expected 'cluster', 'external' or 'none'"),
+    ("no such version", {"postgres": {"major": 9}}, "postgres.major: 9: expected 13, 14, 15, 16 or 17"),
+    (
+        "a quantity with a wrong unit",
+        {"postgres": {"resources": {"memory": "512MB"}}},
+        "postgres.resources.memory: '512MB': expected a quantity of bytes such as 512Mi, 1.5Gi or 20G",
+    ),
+    (
+        "nothing of a quantity",
+        {"redis": {"jobs": {"volume": {"size": "0Gi"}}}},
+        "redis.jobs.volume.size: '0Gi': expected more than 0 bytes",
+    ),
+    (
+        "a wrong amount of cpu",
+        {"mqtt": {"resources": {"cpu": "2 cores"}}},
+        "mqtt.resources.cpu: '2 cores': expected an amount of cpu such as 250m or 1.5 (cores)",
+    ),
+    ("no cpu at all", {"mqtt": {"resources": {"cpu": "0m"}}}, "mqtt.resources.cpu: '0m': expected more than 0 cores"),
+    (
+        "a wrong duration",
+        {"consumer": {"stop_within": "5 min"}},
+        "consumer.stop_within: '5 min': expected a duration such as 30s, 5m, 2h or 14d",
+    ),
+    (
+        "a name that Kubernetes refuses",
+        {"web": {"Web_1": {"command": ["x"]}}},
+        "web.Web_1: 'Web_1': expected a DNS label: a-z, 0-9 and '-', starting with a letter, at most 40 characters",
+    ),
+    (
+        "a config var with a dash",
+        {"app": {"config": {"A-B": "x"}}},
+        "app.config.A-B: 'A-B': expected the name of a config var such as SENTRY_DSN",
+    ),
+    ("a relative path", {"app": {"writable": ["tmp"]}}, "app.writable.0: 'tmp': expected an absolute path such as /app/tmp"),
+    (
+        "a range with host bits",
+        {"edge": {"ranges": ["10.0.0.1/8"]}},
+        "edge.ranges.0: '10.0.0.1/8': expected an address range such as 10.1.0.0/16",
+    ),
+    (
+        "a schedule that is no cron",
+        {"schedules": {"nightly": {"command": ["x"], "cron": "daily"}}},
+        "schedules.nightly.cron: 'daily': expected text that matches pattern '^(\\S+\\s+){4}\\S+$'",
+    ),
+    (
+        "external without where",
+        {"postgres": {"where": "external"}},
+        "postgres: where: external needs external: {host, port, user, password}",
+    ),
+    (
+        "an external without a port",
+        {"postgres": {"external": {"host": "db"}}},
+        "postgres.external.port: is missing; set it in Pulumi.staging.yaml",
+    ),
+    ("an uneven broker", {"mqtt": {"members": 2}}, "mqtt: expected an odd number of members, not 2: an even one can not outvote itself"),
+    (
+        "two of a singleton",
+        {"processes": {"clock": {"command": ["c"], "singleton": True, "replicas": 2}}},
+        "processes.clock: a singleton has 1 replica, not 2",
+    ),
+    ("two MQTT sessions", {"consumer": {"mode": "mqtt"}}, "consumer: mode mqtt has 1 replica, not 2: a second one would cut the first off"),
+]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(("said", "sentence"), [row[1:] for row in REFUSALS], ids=[row[0] for row in REFUSALS])
+    def test_one_sentence_names_file_key_value_and_expectation(self, said: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+        # A project whose stack file does not say it: the sentence then has no line number to keep in step with.
+        for name in ("product.yaml", "settings/tiers/staging.yaml"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+        assert refused(said, root=tmp_path) == [f"Pulumi.staging.yaml: {sentence}"]
+
+    @pytest.mark.parametrize(
+        ("said", "sentence"),
+        [
+            ({"consumer": {"queue": "fals"}}, "settings: consumer.queue: no queue 'fals' under mqtt.queues (falls)"),
+            ({"mqtt": {"where": "none"}}, "settings: consumer.mode amqp needs a broker, but mqtt.where is none"),
+            (
+                {"consumer": {"mode": "mqtt", "replicas": 1}},
+                "settings: consumer.mode mqtt reads its session and not the queue 'falls': say mqtt.queues.falls: null",
+            ),
+            ({"processes": {"web": {"command": ["x"]}}}, "settings: processes.web: the name 'web' is taken by web.web"),
+            ({"web": {"postgres": {"command": ["x"]}}}, "settings: web.postgres: the name 'postgres' is taken by Switchyard itself"),
+            ({"app": {"config": {"DATABASE_URL": "x"}}}, "settings: config var DATABASE_URL is set twice"),
+            ({"app": {"secrets": ["SECRET_KEY_BASE"]}}, "settings: config var SECRET_KEY_BASE is set twice"),
+            ({"redis": {"cache": {}}}, "settings: config var REDIS_URL is set twice"),
+        ],
+    )
+    def test_what_does_not_fit_together_is_refused(self, said: dict[str, Any], sentence: str) -> None:
+        assert refused(said) == [sentence]
+
+    @pytest.mark.parametrize("tier", [None, "prod", "Staging", 3, ["staging"], {"name": "staging"}])
+    def test_a_tier_that_does_not_exist_is_refused_with_the_list_of_those_that_do(self, tier: Any) -> None:
+        expected = f"Pulumi.staging.yaml: tier: {tier!r} is no tier; expected one of sandbox, testing, small, staging, production"
+        assert refused({"tier": tier}) == [expected]
+
+    def test_a_missing_product_is_said_with_the_file_to_set_it_in(self) -> None:
+        assert refused({"product": None}) == ["Pulumi.staging.yaml: product: is missing; set it in Pulumi.staging.yaml"]
+
+    def test_an_unknown_top_level_key_names_the_nearest_one(self) -> None:
+        assert refused({}, ["postgress"]) == ['Pulumi.staging.yaml: postgress: unknown key - did you mean "postgres"?']
+
+    def test_a_secret_that_no_part_asks_for_is_refused(self) -> None:
+        [sentence] = refused({}, ["STRIPE_SECRET"])
+        assert sentence == (
+            "Pulumi.staging.yaml: STRIPE_SECRET: no part of the stack asks for this secret; a secret config var is named under app.secrets"
+        )
+
+    def test_a_mistyped_secret_names_the_one_that_is_asked_for(self) -> None:
+        [sentence] = refused({"app": {"secrets": ["SENTRY_DSN"]}}, ["SENTRY_DNS"])
+        assert sentence == 'Pulumi.staging.yaml: SENTRY_DNS: unknown key - did you mean "SENTRY_DSN"?'
+
+    def test_a_secret_that_is_asked_for_is_welcome(self) -> None:
+        resolve("staging", STAGING | {"app": {"secrets": ["SENTRY_DSN"]}}, ["SENTRY_DSN"])
+
+    def test_everything_that_is_wrong_is_said_at_once(self) -> None:
+        said = {"postgres": {"membres": 3}, "web": {"web": {"port": 0, "threads": "5"}}, "mqtt": {"members": 4}}
+        problems = refused(said, ["rediss"])
+        assert len(problems) == 5
+        for key in ("postgres.membres", "web.web.port", "web.web.threads", "mqtt", "rediss"):
+            assert any(f" {key}: " in problem for problem in problems), problems
+
+    def test_the_line_of_the_stack_file_is_named(self, project: Path) -> None:
+        file = project / "Pulumi.staging.yaml"
+        file.write_text("config:\n  switchyard:tier: staging\n  switchyard:postgres:\n    volume:\n      size: 10Gi\n    membres: 3\n")
+        said, others = read_stack_file(file)
+        with pytest.raises(SettingsError) as caught:
+            resolve("staging", said, others, project)
+        assert caught.value.problems == ['Pulumi.staging.yaml:6: postgres.membres: unknown key - did you mean "members"?']
+
+    def test_the_line_of_a_list_item_is_named(self, project: Path) -> None:
+        file = project / "Pulumi.staging.yaml"
+        file.write_text("config:\n  switchyard:tier: staging\n  switchyard:edge:\n    ranges:\n      - 10.0.0.0/8\n      - nowhere\n")
+        with pytest.raises(SettingsError) as caught:
+            resolve("staging", *read_stack_file(file), project)
+        assert caught.value.problems == ["Pulumi.staging.yaml:6: edge.ranges.1: 'nowhere': expected an address range such as 10.1.0.0/16"]
+
+    @pytest.mark.parametrize(("file", "line"), [("product.yaml", 3), ("settings/tiers/staging.yaml", 2)])
+    def test_a_mistake_in_a_lower_layer_names_that_layers_file_and_line(self, project: Path, file: str, line: int) -> None:
+        (project / file).write_text("product: lamp\n" * (line - 1) + "redis: {jobs: {polisy: noeviction}}\n")
+        (project / "product.yaml").write_text(
+            (project / "product.yaml").read_text().replace("product: lamp\nproduct: lamp\n", "product: lamp\n#\n")
+        )
+        name = Path(file).name
+        assert refused({}, root=project) == [f'{name}:{line}: redis.jobs.polisy: unknown key - did you mean "policy"?']
+
+    @pytest.mark.parametrize(("text", "words"), [("a: [", "is not YAML"), ("- a\n", "expected a map of settings"), ("\t", "is not YAML")])
+    def test_a_file_that_can_not_be_read_as_settings_is_named(self, project: Path, text: str, words: str) -> None:
+        (project / "product.yaml").write_text(text)
+        [sentence] = refused({}, root=project)
+        assert sentence.startswith(f"product.yaml: {words}")
+        assert "\n" not in sentence
+
+    def test_a_missing_file_is_named(self, project: Path) -> None:
+        (project / "product.yaml").unlink()
+        assert refused({}, root=project) == ["product.yaml: can not be read: No such file or directory"]
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {"postgres": {"where": "external", "external": {"host": "db", "port": 5432, "password": SENTINEL}}},
+            {"redis": {"jobs": {"external": {"host": "db", "port": 6379, "password": f"{SENTINEL} {SENTINEL}"}}}},
+            {"app": {"secrets": [SENTINEL]}},
+        ],
+    )
+    def test_a_secret_written_where_its_name_belongs_is_not_repeated(self, said: dict[str, Any]) -> None:
+        problems = refused(said)
+        assert any("expected the name of a config var" in problem for problem in problems)
+        assert SENTINEL not in str(problems)
+
+    def test_the_values_of_secrets_are_never_in_an_error(self) -> None:
+        with pytest.raises(SettingsError) as caught:
+            load("staging", {"tier": "staging", "SENTRY_DSN": SENTINEL, "typo": SENTINEL, "postgres": '{"x": 1}'})
+        assert SENTINEL not in str(caught.value)
+
+    def test_secrets_are_those_of_the_app_and_of_external_services_in_use(self) -> None:
+        external = {"host": "db", "port": 5432, "password": "DB_PASSWORD"}
+        said = STAGING | {"app": {"secrets": ["SENTRY_DSN"]}, "postgres": {"external": external}}
+        assert resolve("staging", said).secret_names() == ["SENTRY_DSN"]
+        said["postgres"]["where"] = "external"
+        assert resolve("staging", said).secret_names() == ["DB_PASSWORD", "SENTRY_DSN"]
+
+
+class TestWhatAStackLacks:
+    def test_context_secrets_and_digests_are_listed_one_sentence_each(self) -> None:
+        made = resolve("staging", STAGING | {"app": {"secrets": ["SENTRY_DSN", "STRIPE_KEY"]}})
+        assert made.lacks(["STRIPE_KEY"]) == [
+            "cluster.context is not set: name the kubeconfig context of the cluster to bring the stack up on",
+            "secret SENTRY_DSN is missing: set it with `pulumi config set --secret SENTRY_DSN`",
+            "image lamp has no digest: pin it with `./sy images pin lamp`",
+            "image postgres has no digest: pin it with `./sy images pin postgres`",
+            "image valkey has no digest: pin it with `./sy images pin valkey`",
+            "image rabbitmq has no digest: pin it with `./sy images pin rabbitmq`",
+        ]
+
+    def test_a_stack_with_everything_lacks_nothing(self) -> None:
+        pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in ("lamp", "postgres", "valkey", "rabbitmq")}
+        made = resolve("staging", STAGING | {"cluster": {"context": "company"}, "images": {"pinned": pinned}})
+        assert made.lacks([]) == []
+
+    def test_a_tag_is_no_digest(self) -> None:
+        said = STAGING | {"images": {"pinned": {"lamp": "registry.example.com/lamp:v1"}}}
+        assert "lamp" in resolve("staging", said).unpinned_images()
+
+    def test_images_of_parts_that_are_absent_are_not_asked_for(self) -> None:
+        off = {"where": "none"}
+        said = STAGING | {"postgres": off, "mqtt": off, "consumer": off, "redis": {"jobs": off}}
+        assert resolve("staging", said).image_names() == ["lamp"]
+
+
+class TestQuantities:
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [("1", 1), ("1k", 1000), ("1Ki", 1024), ("1.5Gi", 1610612736), ("20G", 20 * 10**9), ("0.5Mi", 524288), ("1Ti", 2**40)],
+    )
+    def test_bytes_are_read_as_kubernetes_reads_them(self, text: str, value: int) -> None:
+        assert bytes_of(text) == value
+
+    @pytest.mark.parametrize("text", ["", "Mi", "1 Mi", "-1Mi", "1mi", "1e3", "1.Mi", ".5Mi", "1KB", "1Mi\n"])
+    def test_what_is_no_quantity_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match="quantity of bytes"):
+            bytes_of(text)
+
+    def test_cores_are_read_as_kubernetes_reads_them(self) -> None:
+        assert [float(cores_of(text)) for text in ("250m", "1", "1.5")] == [0.25, 1, 1.5]
+
+    @pytest.mark.parametrize("text", ["", "m", "1c", "-1", "1,5"])
+    def test_what_is_no_cpu_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match="amount of cpu"):
+            cores_of(text)
+
+    def test_durations_are_read_in_all_units(self) -> None:
+        assert [seconds_of(text) for text in ("30s", "5m", "2h", "14d")] == [30, 300, 7200, 1209600]
+
+    @pytest.mark.parametrize("text", ["", "5", "s", "1.5h", "-1s", "5 m", "1w"])
+    def test_what_is_no_duration_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match="duration"):
+            seconds_of(text)
+
+    @pytest.mark.parametrize(
+        ("path", "inside", "outside"),
+        [
+            (("web", "web", "port"), (1, 65535), (0, 65536)),
+            (("web", "web", "replicas"), (1, 100), (0, 101)),
+            (("web", "web", "concurrency"), (0, 32), (-1, 33)),
+            (("postgres", "members"), (1, 100), (0, 101)),
+            (("postgres", "max_connections"), (20, 5000), (19, 5001)),
+            (("redis", "jobs", "memory_share"), (0.1, 0.8), (0.09, 0.81)),
+            (("app", "uid"), (1, 10100), (0, -1)),
+            (("product",), ("a", "a" * 40), ("", "a" * 41)),
+        ],
+        ids=lambda value: ".".join(value) if isinstance(value, tuple) and value and isinstance(value[0], str) and len(value) > 1 else None,
+    )
+    def test_both_sides_of_a_limit(self, path: tuple[str, ...], inside: tuple[Any, ...], outside: tuple[Any, ...]) -> None:
+        for value in inside:
+            resolve("staging", STAGING | nested(path, value))
+        for value in outside:
+            assert len(refused(nested(path, value))) == 1
+
+
+def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    for part in reversed(path):
+        value = {part: value}
+    return value
+
+
+class TestGracePeriods:
+    def test_a_pod_is_given_longer_than_what_it_waits_for(self) -> None:
+        made = resolve("production", {"tier": "production"})
+        web, pool = made.web["web"], made.sidekiq["alerts"]
+        assert web.grace_seconds > seconds_of(web.stop_within) + 5
+        assert pool.grace_seconds > seconds_of(pool.stop_within)
+        assert pool.argv[-6:] == ["-t", str(seconds_of(pool.stop_within)), "-q", "alerts", "-q", "default"]
+
+
+class TestTheFilesOfTheRepository:
+    @pytest.mark.parametrize("stack", ["sandbox", "staging", "production"])
+    def test_a_stack_file_loads_as_it_stands(self, stack: str) -> None:
+        said, others = read_stack_file(ROOT / f"Pulumi.{stack}.yaml")
+        made = resolve(stack, said, others)
+        assert made.product == "lamp"
+        assert others == []
+
+    @pytest.mark.parametrize("stack", ["sandbox", "staging", "production"])
+    def test_a_stack_file_carries_neither_salt_nor_encrypted_values(self, stack: str) -> None:
+        text = (ROOT / f"Pulumi.{stack}.yaml").read_text()
+        assert "encryptionsalt" not in text
+        assert "secure:" not in text
+
+    @pytest.mark.parametrize("tier", ["sandbox", "testing", "small", "staging", "production"])
+    def test_every_tier_makes_valid_settings(self, tier: str) -> None:
+        assert resolve("x", {"tier": tier}).tier == tier
+
+    def test_staging_and_production_have_the_same_shape(self) -> None:
+        def shape(value: Any) -> Any:
+            return {key: shape(inner) for key, inner in value.items()} if isinstance(value, dict) else type(value).__name__
+
+        made = [resolve(stack, read_stack_file(ROOT / f"Pulumi.{stack}.yaml")[0]).model_dump() for stack in ("staging", "production")]
+        assert shape(made[0]) == shape(made[1])
+
+
+# What a careless hand, or another program, may leave in a stack file.
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=12),
+    st.sampled_from(["cluster", "external", "none", "5m", "1Gi"]),
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=6
+)
+VALID: dict[str, Any] = resolve("staging", STAGING).model_dump()
+
+
+def paths(tree: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    below = [(key, tree[key]) for key in tree] if isinstance(tree, dict) else list(enumerate(tree)) if isinstance(tree, list) else []
+    return [above, *(path for key, value in below for path in paths(value, (*above, key)))]
+
+
+PATHS = [path for path in paths(VALID) if path and path != ("tier",)]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> dict[str, Any]:
+    """Valid settings with some values replaced, removed, or joined by an unknown key."""
+    tree = deepcopy(VALID)
+    for path in draw(st.lists(st.sampled_from(PATHS), min_size=1, max_size=4)):
+        parent: Any = tree
+        for part in path[:-1]:
+            try:
+                parent = parent[part]
+            except (KeyError, IndexError, TypeError):
+                break
+        key = draw(st.sampled_from([path[-1], path[-1], "unknown"])) if isinstance(parent, dict) else path[-1]
+        if isinstance(parent, dict) or (isinstance(parent, list) and isinstance(key, int) and key < len(parent)):
+            parent[key] = draw(VALUES)
+    return tree
+
+
+class TestAnythingAtAll:
+    @settings(max_examples=400, deadline=None)
+    @given(mutated())
+    def test_mutated_settings_load_or_are_refused_in_sentences(self, said: dict[str, Any]) -> None:
+        try:
+            made = resolve("staging", said)
+        except SettingsError as error:
+            assert error.problems
+            assert all(problem.strip() and "Traceback" not in problem for problem in error.problems)
+        else:
+            assert isinstance(made, Settings)
+            made.lacks([])
+
+    @settings(max_examples=200, deadline=None)
+    @given(mutated(), st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=3))
+    def test_the_engines_configuration_loads_or_is_refused_whatever_it_holds(self, said: dict[str, Any], others: dict[str, str]) -> None:
+        config = others | {key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items()}
+        try:
+            load("staging", config)
+        except SettingsError as error:
+            assert error.problems
+
+    @given(st.text())
+    def test_any_text_in_place_of_a_layer_is_read_or_refused(self, text: str) -> None:
+        try:
+            yaml.safe_load(text)
+        except yaml.YAMLError:
+            return
+        try:
+            load("staging", {"tier": "staging", "postgres": text})
+        except SettingsError as error:
+            assert error.problems
+
+    @given(VALUES.filter(lambda value: isinstance(value, dict)), VALUES.filter(lambda value: isinstance(value, dict)))
+    def test_merging_a_layer_twice_is_merging_it_once(self, low: dict[str, Any], high: dict[str, Any]) -> None:
+        once = merge(low, high)
+        assert repr(merge(once, high)) == repr(once)

@@ -1,0 +1,12 @@
+// Package shim reaches the provider, which is internal to its module: this module's path lies below that one's.
+package shim
+
+import (
+	upstream "github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-provider-tls/internal/provider"
+)
+
+// NewProvider makes Terraform's tls provider.
+func NewProvider() upstream.Provider {
+	return provider.New()
+}

@@ -1,0 +1,3 @@
+module switchyard.dev/tools/pause
+
+go 1.26
