@@ -71,7 +71,7 @@ def applies(stack: Stack) -> bool:
 
 
 def of_outputs(outputs: Mapping[str, Any], secret: Mapping[str, str]) -> Demo:
-    """Return the demo that a stack's outputs and its config Secret describe."""
+    """Return the demo that a stack's outputs, with addresses this machine can open, and its config Secret describe."""
     mqtt = cast("dict[str, Any]", outputs["mqtt"])
     urls = cast("dict[str, str]", outputs["urls"])
     web = urls.get("web") or next(iter(urls.values()))

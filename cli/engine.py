@@ -18,7 +18,7 @@ from tools.paths import ROOT
 STACK_NOT_FOUND = 6
 """Pulumi's exit code (cmd/exit_codes.go) for a stack that its backend does not have."""
 
-QUIET = ("--suppress-outputs", "--suppress-permalink")
+QUIET = ("--suppress-outputs", "--suppress-permalink=true")
 """`up` prints what matters itself; a permalink is a path of this machine."""
 
 WITH_CONFIG_FILE = ("config", "destroy", "import", "preview", "refresh", "up", "update", "watch")
@@ -54,7 +54,7 @@ class Engine:
 
     def preview_argv(self, *words: str) -> list[str]:
         """Return the command line that shows what `up` would do."""
-        return self.argv("preview", *words, "--suppress-permalink")
+        return self.argv("preview", *words, "--suppress-permalink=true")
 
     def destroy_argv(self) -> list[str]:
         """Return the command line that removes everything of the stack without asking."""
@@ -93,7 +93,7 @@ class Engine:
 
     def destroy_preview_argv(self) -> list[str]:
         """Return the command line that shows what `destroy` would remove."""
-        return self.argv("destroy", "--preview-only", "--suppress-permalink")
+        return self.argv("destroy", "--preview-only", "--suppress-permalink=true")
 
     def ensure_stack(self) -> None:
         """Make the stack if its backend does not have it."""

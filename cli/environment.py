@@ -50,7 +50,7 @@ class Workspace:
 
     def variables(self, toolchain: Toolchain | None, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment for pulumi; without a toolchain the machine's own is used."""
-        inherited = users(base)
+        inherited = users(base) | {"PULUMI_SUPPRESS_NEO_LINK": "true"}
         if not self.local:
             return pulumi_home.environment(toolchain, inherited)
         env = pulumi_home.environment(toolchain, {name: value for name, value in inherited.items() if name not in OVERRIDING})

@@ -52,8 +52,16 @@ def push_all(built: Mapping[str, Built], registry: Registry, progress: Progress)
 
 
 def missing(names: Iterable[str]) -> list[str]:
-    """Return the images that are not built yet; those that carry programs are small and count as built."""
-    return [name for name in names if name in catalog.names() and not catalog.spec(name).programs and not catalog.built(name)]
+    """Return the images that are not built yet as described now."""
+    return [name for name in names if name in catalog.names() and not found(name)]
+
+
+def found(name: str) -> Built | None:
+    """Return an image if it is built as described now; one that carries programs is not before those are."""
+    try:
+        return catalog.built(name, machine.AlreadyBuilt())
+    except UserError:
+        return None
 
 
 def sandbox_registry(programs: Programs) -> Registry:
@@ -163,8 +171,5 @@ def list_command(name: str | None) -> None:
 
 
 def _state(name: str) -> str:
-    try:
-        built = catalog.built(name, machine.AlreadyBuilt())
-    except UserError:
-        built = None
+    built = found(name)
     return f"{built.compressed / MIB:.0f} MiB" if built else "not built"

@@ -63,6 +63,11 @@ class Kubectl:
         found = self.get("namespace", self.namespace, "--ignore-not-found")
         return cast("dict[str, str]", found["metadata"].get("labels") or {}) if found else None
 
+    def service_addresses(self) -> dict[str, str]:
+        """Return the cluster address of each Service, by name; this machine has a route to those of the sandbox."""
+        found = cast("list[Object]", self.get("services")["items"])
+        return {str(part(one, "metadata")["name"]): str(part(one, "spec").get("clusterIP")) for one in found}
+
     def secret(self, name: str) -> dict[str, str]:
         """Return the values of a Secret."""
         found = part(self.get("secret", name), "data")

@@ -48,7 +48,8 @@ def ensure(groups: Sequence[str], progress: Progress) -> Programs:
         built = toolchain.ensure([group for group in groups if group != "pulumi"], progress) if len(groups) > 1 else Toolchain({})
         return Programs(own[0], built, ours=False)
     built = toolchain.ensure(groups, progress)
-    return Programs(built.program("pulumi"), built, ours=True)
+    # Groups without an engine are asked for where none is run.
+    return Programs(built.programs.get("pulumi", Path("pulumi")), built, ours=True)
 
 
 def find_built(name: str) -> Path | None:

@@ -52,6 +52,7 @@ class _Relay:
         """Be ready to listen."""
         self.child: subprocess.Popen[bytes] | None = None
         self._received: list[int] = []
+        self._sent = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "_Relay":
@@ -67,13 +68,13 @@ class _Relay:
             raise Terminated if self._received[0] == signal.SIGTERM else KeyboardInterrupt
 
     def pass_on(self) -> None:
-        """Send the child what came before it was there."""
-        if self._received and self.child:
+        """Send the child what has not been sent yet."""
+        while self.child and self._sent < len(self._received):
+            self._sent += 1
             self.child.send_signal(signal.SIGINT)
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
         if not self._received:
             console.note("stopping: waiting for the step that is under way; Ctrl-C again ends it at once")
         self._received.append(number)
-        if self.child:
-            self.child.send_signal(signal.SIGINT)
+        self.pass_on()

@@ -58,7 +58,7 @@ def fall(name: str) -> None:
     target = existing(name, progress)
     if not demo.applies(target.stack):
         raise UserError(f"stack {name} is not the demo product, so it has no lamp that could fall")
-    told = demo.fall(demo.of_outputs(target.outputs(), target.config_values()), progress)
+    told = demo.fall(demo.of_outputs(target.openable(), target.config_values()), progress)
     progress.close()
     console.result(
         f"alert {told.alert}: acknowledged by the broker after {told.acknowledged_ms:.0f} ms, readable after {told.readable_ms:.0f} ms"

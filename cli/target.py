@@ -1,6 +1,9 @@
 """A stack with the tools that work on it: engine, kubectl, workspace."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import cast
+from urllib.parse import urlsplit, urlunsplit
 
 import click
 
@@ -42,6 +45,15 @@ class Target:
             raise UserError(f"stack {self.stack.name} has not been brought up: ./sy up -s {self.stack.name}")
         return found
 
+    def openable(self) -> dict[str, object]:
+        """Return the outputs; on the sandbox the URLs have addresses instead of names, which only the cluster's DNS knows."""
+        outputs = self.outputs()
+        if not self.stack.on_sandbox:
+            return outputs
+        addresses = self.reached().service_addresses()
+        urls = cast("dict[str, str]", outputs.get("urls") or {})
+        return {**outputs, "urls": {name: with_address(url, addresses) for name, url in urls.items()}}
+
     def config_values(self) -> dict[str, str]:
         """Return the config vars that the app runs with, secrets among them."""
         return self.reached().secret(str(self.outputs()["config_secret"]))
@@ -61,6 +73,14 @@ class Target:
         if pending.kind and self.kubectl:
             argv = self.kubectl.argv("delete", pending.kind, pending.name, "--ignore-not-found", "--timeout=120s")
             self.engine.must(argv, "Then run the same command again.")
+
+
+def with_address(url: str, addresses: Mapping[str, str]) -> str:
+    """Return a URL with the address of the Service that it names; as it is when there is none."""
+    parts = urlsplit(url)
+    address = addresses.get((parts.hostname or "").partition(".")[0])
+    port = f":{parts.port}" if parts.port else ""
+    return urlunsplit(parts._replace(netloc=f"{address}{port}")) if address else url
 
 
 def open_target(stack: Stack, programs: Programs, workspace: Workspace) -> Target:

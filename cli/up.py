@@ -38,8 +38,8 @@ def up(name: str, nodes: int | None, yes: bool) -> None:
         target = on_own_cluster(stack, progress)
         agree(target, yes)
         change(target, progress, previewed=not yes)
-    outputs = target.outputs()
     target.reached().wait_ready(progress)
+    outputs = target.openable()
     told = None
     if demo.applies(stack) and stack.settings.tier == "sandbox":
         told = demo.fall(demo.of_outputs(outputs, target.config_values()), progress)

@@ -59,10 +59,12 @@ def configuration(args: Postgres) -> dict[str, object]:
             "parameters": parameters(args),
             "pg_hba": [
                 "local all postgres peer",
-                "local replication replicator scram-sha-256",
+                # Without a password: one that older data does not know yet would keep Patroni from rewinding a standby.
+                "local replication replicator peer map=patroni",
                 "host replication replicator all scram-sha-256",
                 "host all all all scram-sha-256",
             ],
+            "pg_ident": ["patroni postgres replicator"],
             "callbacks": dict.fromkeys(("on_start", "on_role_change"), f"python3 {DIRECTORY}/accounts.py"),
         },
         "watchdog": {"mode": "off"},

@@ -88,7 +88,10 @@ class Builder:
             if not refresh and (done := self._built(name)):
                 return done
             spec = catalog.spec(name, self._folder)
-            base = self._base(name, spec, refresh) if spec.suite else None
+            try:
+                base = self._base(name, spec, refresh) if spec.suite else None
+            except UserError as error:
+                raise UserError(f"image {name}: {error}") from error
             return self._make(name, spec, base)
 
     def _make(self, name: str, spec: Spec, base: Path | None) -> Built:

@@ -1,6 +1,6 @@
 """The package layer's files: mmdebstrap into a folder, packages dropped, users numbered, what varies removed.
 
-mmdebstrap runs in mount and process namespaces of its own: when it is stopped, nothing it mounted or started is left.
+mmdebstrap runs in mount and process namespaces of its own: however the build ends, nothing it mounted or started is left.
 """
 
 import fnmatch
@@ -19,7 +19,7 @@ from images.layer import EPOCH
 from images.trims import DROPS, TRIMS, UNPACK
 from tools.errors import UserError
 
-HOST_PACKAGES = {"mmdebstrap": "mmdebstrap", "zstd": "zstd", "unshare": "util-linux"}
+HOST_PACKAGES = {"mmdebstrap": "mmdebstrap", "zstd": "zstd", "unshare": "util-linux", "setpriv": "util-linux"}
 """Program the builder needs -> the Debian package that has it."""
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -40,8 +40,11 @@ class Shell:
         """Whether the build is to stop."""
         return self._stopping.is_set()
 
-    def run(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-        """Run a command in a session of its own; raise UserError with the last lines of its output if it fails."""
+    def run(self, command: Sequence[str], env: Mapping[str, str] | None = None, *, called: str = "") -> None:
+        """Run a command in a session of its own; raise UserError with the last lines of its output if it fails.
+
+        `called` is the name a failure is reported under, where that is not the command's first word.
+        """
         with self.log.open("ab") as log:
             log.write(f"+ {shlex.join(command)}\n".encode())
             log.flush()
@@ -55,7 +58,7 @@ class Shell:
                 self._kill(process)
                 raise
         if process.returncode:
-            raise UserError(f"{command[0]} failed ({process.returncode}). The last lines of {self.log}:\n{self.tail()}")
+            raise UserError(f"{called or command[0]} failed ({process.returncode}). The last lines of {self.log}:\n{self.tail()}")
 
     def tail(self) -> str:
         """Return the last lines of the log."""
@@ -82,7 +85,7 @@ def install(shell: Shell, spec: Spec, before: Path, root: Path, archives: Path) 
     `before` is copied in first (answers that packages' scripts look for); `archives` holds packages fetched earlier.
     """
     env = {"SOURCE_DATE_EPOCH": str(EPOCH), "LC_ALL": "C.UTF-8"}
-    shell.run(bootstrap_command(spec, before, root, archives), env)
+    shell.run(bootstrap_command(spec, before, root, archives), env, called="mmdebstrap")
     drop(shell, root, spec.drop)
     for user in spec.users:
         number_user(root, user)
@@ -98,7 +101,8 @@ def bootstrap_command(spec: Spec, before: Path, root: Path, archives: Path) -> l
     if before.is_dir():
         hooks.append(f'--extract-hook=cp -rT --no-preserve=mode {shlex.quote(str(before))} "$1"')
     return [
-        "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--",
+        # Killed with this process, however that ends.
+        "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--",
         "mmdebstrap", "--mode=root", "--format=directory", "--variant=essential",
         f"--include={','.join(spec.packages)}",
         "--skip=download/empty", "--skip=essential/unlink", "--skip=check/empty",

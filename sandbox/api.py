@@ -65,7 +65,7 @@ class Api:
     def ready(self) -> bool:
         """Say whether the API server calls itself ready."""
         try:
-            self._call("GET", "/readyz")
+            self._call("GET", "/readyz", timeout=2)
         except (OSError, http.client.HTTPException, ApiError):
             return False
         return True
@@ -79,8 +79,8 @@ class Api:
             return False
         return True
 
-    def _call(self, method: str, path: str, body: Object | None = None, kind: str = "application/json") -> Object:
-        connection = http.client.HTTPSConnection(HOST, API_PORT, timeout=20, context=self._context())
+    def _call(self, method: str, path: str, body: Object | None = None, kind: str = "application/json", timeout: float = 20) -> Object:
+        connection = http.client.HTTPSConnection(HOST, API_PORT, timeout=timeout, context=self._context())
         try:
             headers = {"Content-Type": kind, "Accept": "application/json"}
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from sandbox import addons, control_plane, faults, filesystems, host, network, node, registry
+from sandbox import addons, containers, control_plane, faults, filesystems, host, network, node, registry
 from sandbox.api import Api, Object
 from sandbox.layout import CONTEXT, MAX_NODES, REGISTRY, RUN, Images, Layout, Node, Programs, nodes_up_to
 from sandbox.processes import Processes, end, resident
 from sandbox.removal import Removal
-from sandbox.status import NodeStatus, ProcessStatus, SandboxStatus, dns_answers, is_ready, renewed_after
+from sandbox.status import NodeStatus, ProcessStatus, SandboxStatus, dns_answers, is_ready, ready_since
 from sandbox.waiting import wait_for
 from tools.errors import UserError
 from tools.progress import Progress
@@ -137,7 +137,7 @@ class Sandbox:
         started = node.join(self._layout, self._programs, self._processes, each, self._api)
         wait_for(
             node.part("kubelet", each),
-            lambda: renewed_after(self._api, each, began if started else 0),
+            lambda: ready_since(self._api, each, began if started else 0),
             self._processes,
             READY_SECONDS,
             "did not make its node ready",
@@ -170,6 +170,7 @@ class Sandbox:
             control_plane.down(self._processes)
             self._processes.stop(self._processes.names())
             end(self._processes.marked(), 1.0)
+        containers.remove_parents()
         network.remove_bridge()
         filesystems.remove_run(self._layout)
         host.restore_kernel(self._layout.kernel)

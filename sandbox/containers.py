@@ -12,6 +12,7 @@ from sandbox.layout import Node
 from sandbox.processes import end, send, start_time, wait_gone
 
 CGROUPS = Path("/sys/fs/cgroup")
+PARENT = "k8s.io"
 BUNDLES = Path("containerd/io.containerd.runtime.v2.task/k8s.io")
 
 
@@ -71,13 +72,19 @@ def stop(nodes: list[Node], grace: float) -> None:
 
 
 def remove_cgroups(nodes: list[Node]) -> None:
-    """Remove the containers' empty cgroups, and the parents that they leave empty."""
+    """Remove the containers' empty cgroups."""
     for node in nodes:
         for container in containers(node):
             for folder in container.folders():
                 for inner in _deepest_first(folder):
                     _remove(inner)
-                _remove(folder.parent, tries=1)
+
+
+def remove_parents() -> None:
+    """Remove the cgroup that all containers had in common; another container engine's containers in it keep it."""
+    for root in (CGROUPS, *CGROUPS.iterdir()):
+        if (root / PARENT).is_dir():
+            _remove(root / PARENT, tries=1)
 
 
 def _deepest_first(folder: Path) -> Iterator[Path]:

@@ -1,6 +1,7 @@
 """One node: containerd, kubelet, kube-proxy and the NetworkPolicy firewall, in the node's own network and mount namespaces."""
 
 import json
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,14 +37,14 @@ def part(name: str, node: Node) -> str:
 
 def up(layout: Layout, programs: Programs, processes: Processes, node: Node, pause: str) -> None:
     """Bring the node's network, file system and containerd up; what needs no API server."""
-    if not processes.running(part("containerd", node)) or not filesystems.is_mounted(node.mounts):
-        # Whatever else of it is left stands on sand: after a power cut a node starts from nothing, too.
+    if not _stands(processes, node):
+        # Whatever else of it is left is worth nothing: after a power cut a node starts from nothing, too.
         clear(processes, node)
     network.make_node(node)
     filesystems.make_node(layout, node)
     write_node(layout, node)
     processes.start(_containerd(layout, programs, node, pause))
-    wait_for(part("containerd", node), node.containerd_socket.exists, processes, 30)
+    wait_for(part("containerd", node), lambda: _accepts(node.containerd_socket), processes, 30)
 
 
 def join(layout: Layout, programs: Programs, processes: Processes, node: Node, api: Api) -> bool:
@@ -82,8 +83,8 @@ def down(processes: Processes, nodes: Sequence[Node], grace: float) -> None:
 def clear(processes: Processes, node: Node) -> None:
     """End everything of a node at once and remove its namespaces, cgroups and cables."""
     processes.stop([part(name, node) for name in PARTS], 3.0)
-    # Shims carry containerd's mark and outlive it by design.
-    end(processes.marked(part("containerd", node)), 0)
+    # Shims carry containerd's mark and outlive it by design; containers are their children.
+    end(processes.family(part("containerd", node)), 0)
     containers.stop([node], 0)
     containers.remove_cgroups([node])
     filesystems.remove_node(node)
@@ -94,6 +95,22 @@ def check(processes: Processes, node: Node) -> None:
     """Raise StartError when one of the node's processes has ended."""
     for name in PARTS:
         processes.check(part(name, node))
+
+
+def _stands(processes: Processes, node: Node) -> bool:
+    """Say whether the node's containerd runs and can be reached: somebody who tidies up /run takes its socket away."""
+    running = processes.running(part("containerd", node)) and filesystems.is_mounted(node.mounts)
+    return running and _accepts(node.containerd_socket)
+
+
+def _accepts(path: Path) -> bool:
+    """Say whether somebody listens on the socket; its file alone may be an earlier process's."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _containerd(layout: Layout, programs: Programs, node: Node, pause: str) -> Command:

@@ -146,6 +146,14 @@ class Processes:
                 found.append((pid, start))
         return found
 
+    def family(self, name: str) -> list[tuple[int, int]]:
+        """Return (pid, start time) of the processes that carry the mark of `name`, and of all their descendants."""
+        parents = {pid: parent for pid in all_pids() if (parent := _parent(pid)) is not None}
+        found = {pid for pid, _ in self.marked(name)}
+        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= more
+        return [(pid, start) for pid in sorted(found) if (start := start_time(pid)) is not None]
+
     def _rotate(self, name: str) -> None:
         log = self.log(name)
         if log.exists() and log.stat().st_size > LOG_LIMIT:
@@ -212,6 +220,13 @@ def resident(pid: int) -> int:
 def all_pids() -> list[int]:
     """Return the pids of all processes on the machine."""
     return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
 
 
 def _environment(pid: int) -> list[bytes]:

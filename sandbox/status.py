@@ -62,17 +62,22 @@ class SandboxStatus:
 
 def is_ready(node: Object) -> bool:
     """Say whether a Node object is Ready."""
-    conditions: list[Object] = node.get("status", {}).get("conditions", [])
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+    return _ready_condition(node).get("status") == "True"
 
 
-def renewed_after(api: Api, node: Node, moment: float) -> bool:
-    """Say whether the node is Ready by its own word given after `moment` (Unix time): an old word may be of before a stop."""
+def ready_since(api: Api, node: Node, moment: float) -> bool:
+    """Say whether the node called itself Ready after `moment` (Unix time): an old word may be of before a stop."""
     found = api.find(f"/api/v1/nodes/{node.name}")
-    lease = api.find(f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{node.name}")
-    if not found or not lease or not is_ready(found):
+    if not found or not is_ready(found):
         return False
-    return datetime.fromisoformat(lease["spec"]["renewTime"]).timestamp() >= moment
+    # Kubernetes writes whole seconds.
+    return datetime.fromisoformat(_ready_condition(found)["lastHeartbeatTime"]).timestamp() >= int(moment)
+
+
+def _ready_condition(node: Object) -> Object:
+    conditions: list[Object] = node.get("status", {}).get("conditions", [])
+    unknown: Object = {}
+    return next((condition for condition in conditions if condition["type"] == "Ready"), unknown)
 
 
 def dns_answers() -> bool:

@@ -14,16 +14,20 @@ from tests.engine.project import Project, stock_environment
 from tools import pulumi_home
 from tools.progress import Progress
 
-LAST = ("test_two_nodes",)
-"""Modules that change the sandbox under everybody's feet, and so come last."""
+FOLDER = Path(__file__).parent
+ORDER = ("test_images", "test_sandbox", "test_stack", "test_network", "test_faults", "test_two_nodes")
+"""First what needs no stack, last what changes the sandbox under everybody's feet."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let what hurts the cluster run last; the rest keeps its order."""
-    items.sort(key=lambda item: item.path.stem in LAST)
+    """Order the modules; pytest calls this with the tests of all folders, and those of others stay where they are."""
+    place = {name: number for number, name in enumerate(ORDER)}
+    ours = [item for item in items if item.path.parent == FOLDER]
+    ordered = iter(sorted(ours, key=lambda item: place.get(item.path.stem, -1)))
+    items[:] = [next(ordered) if item.path.parent == FOLDER else item for item in items]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def started() -> Started:
     """The sandbox, with as many nodes as it had, and the product's images in its registry."""
     progress = Progress()

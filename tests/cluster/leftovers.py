@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+from sandbox.containers import CGROUPS, PARENT
 from sandbox.layout import RUN
 from sandbox.processes import MARK, all_pids, start_time
 
@@ -18,6 +19,7 @@ def find(state: Path) -> list[str]:
     found += [
         line for line in lines("ip", "route") if line.removeprefix("unreachable ").startswith(("10.118.", "10.119.", "10.120.", "10.121."))
     ]
+    found += [str(path) for path in (CGROUPS / PARENT, *CGROUPS.glob(f"*/{PARENT}")) if path.is_dir()]
     found += lines("ipset", "list", "-name")
     return found + [str(path) for path in (RUN,) if path.exists()]
 

@@ -24,6 +24,8 @@ class Registered:
     inputs: dict[str, Any]
     depends_on: list[str]
     secret_paths: list[str] = field(default_factory=list)
+    aliases: list[str] = field(default_factory=list)
+    """Names that it had before."""
 
     @property
     def kind(self) -> str:
@@ -93,6 +95,7 @@ def _record(stack: str, said: dict[str, Any], secrets: dict[str, str]) -> list[d
                         "inputs": inputs,
                         "depends_on": depends_on,
                         "secret_paths": paths,
+                        "aliases": [alias.spec.name or alias.urn.split("::")[-1] for alias in request.aliases],
                     }
                 )
             return super().RegisterResource(request)

@@ -27,6 +27,7 @@ from cli.images import pin_argv
 from cli.kubectl import Kubectl, unready
 from cli.root import GROUPS, root
 from cli.stack import Embedded, Stack, effective, read, write_effective
+from cli.target import with_address
 from settings import SettingsError
 from settings.stack import Cluster
 from tools.errors import UserError
@@ -150,7 +151,7 @@ def test_the_example_commands_exist():
 
 def test_up_on_the_sandbox_skips_the_preview_and_names_its_file(pulumi):
     assert pulumi.up_argv(skip_preview=True) == [
-        "/bin/pulumi", "up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-permalink",
+        "/bin/pulumi", "up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-permalink=true",
         "--stack", "sandbox", "--config-file", str(pulumi.config_file),
     ]  # fmt: skip
 
@@ -493,6 +494,11 @@ def test_the_demo_is_known_by_its_image_and_what_a_fall_needs(sandbox_stack):
         assert not demo.applies(replace(sandbox_stack, settings=said.model_copy(update=absent)))
 
 
+def test_urls_get_the_address_that_this_machine_can_open():
+    assert with_address("http://web.lamp-sandbox.svc:80/x", {"web": "10.120.0.9"}) == "http://10.120.0.9:80/x"
+    assert with_address("http://web.lamp-sandbox.svc", {"other": "10.120.0.9"}) == "http://web.lamp-sandbox.svc"
+
+
 def test_nothing_secret_is_shown(sandbox_stack, capsys, monkeypatch):
     made = demo.of_outputs(OUTPUTS, PASSWORDS)
     target = type("Target", (), {"stack": sandbox_stack})()
@@ -543,6 +549,13 @@ def test_checks_side_by_side_raise_the_first_error():
 def test_the_effective_file_is_yaml_that_pulumi_reads(sandbox_stack, tmp_path):
     written = yaml.safe_load(write_effective(sandbox_stack, tmp_path, {}).read_text())
     assert written["config"]["switchyard:tier"] == "sandbox"
+
+
+def test_images_need_no_engine(monkeypatch):
+    from cli import machine
+
+    monkeypatch.setattr(machine.toolchain, "ensure", lambda _groups, _progress: Toolchain({"crane": Path("/bin/crane")}))
+    assert machine.ensure(("images",), object()).built.program("crane") == Path("/bin/crane")
 
 
 def test_toolchain_is_none_where_the_machines_own_engine_is_used():

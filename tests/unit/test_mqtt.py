@@ -236,7 +236,7 @@ def test_devices_may_be_limited_to_ranges():
 
 
 def test_the_config_vars_name_the_three_ways_in(plain):
-    config = named(plain, "Secret", "app").inputs["stringData"]
+    config = named(plain, "Secret", "app-config").inputs["stringData"]
     assert config["AMQP_URL"] == "amqp://app:sentinel-secret-mqtt-app-password@mqtt:5672/%2F"
     assert config["MQTT_URL"] == "mqtt://app:sentinel-secret-mqtt-app-password@mqtt:1883"
     assert config["MQTT_MANAGEMENT_URL"] == "http://accounts:sentinel-secret-mqtt-accounts-password@mqtt:15672"

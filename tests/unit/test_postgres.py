@@ -63,7 +63,7 @@ def test_the_configuration_names_the_major_version_everywhere():
 
 def test_only_the_replicator_may_replicate_and_nobody_is_trusted():
     rules = yaml.safe_load(files(database())["10-patroni.yml"])["postgresql"]["pg_hba"]
-    assert all(rule.split()[-1] in {"peer", "scram-sha-256"} for rule in rules)
+    assert all(rule.split()[4 if rule.startswith("host") else 3] in {"peer", "scram-sha-256"} for rule in rules)
     assert {rule.split()[2] for rule in rules if rule.split()[1] == "replication"} == {"replicator"}
 
 

@@ -56,7 +56,7 @@ func (r *router) apply(current, desired map[netip.Prefix]netip.Addr) error {
 		if before, exists := current[destination]; exists && before == node {
 			continue
 		}
-		klog.InfoS("Route", "to", destination, "via", node)
+		klog.InfoS("Route", "to", destination, "via", via(node))
 		problems = append(problems, netlink.RouteReplace(r.route(destination, node)))
 	}
 	for destination, node := range current {
@@ -70,6 +70,13 @@ func (r *router) apply(current, desired map[netip.Prefix]netip.Addr) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+func via(node netip.Addr) string {
+	if node.IsValid() {
+		return node.String()
+	}
+	return "no node: unreachable"
 }
 
 func (r *router) route(destination netip.Prefix, node netip.Addr) *netlink.Route {

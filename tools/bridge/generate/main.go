@@ -27,6 +27,8 @@ func main() {
 	name := os.Args[1]
 	os.Args = []string{os.Args[0], "schema", "--skip-docs", "--skip-examples", "--out", name}
 	tfgen.Main(name, providers[name]())
+	// Of use to a provider that is installed as a project only.
+	_ = os.Remove(filepath.Join(name, "Pulumi.yaml"))
 	if err := shorten(filepath.Join(name, "schema.json")); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)

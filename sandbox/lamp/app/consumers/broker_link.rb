@@ -53,7 +53,7 @@ class BrokerLink
 
   # Bunny reports what happens on its own threads by raising in the thread named here; this object just remembers.
   def raise(error)
-    error.is_a?(Exception) ? lose(error.message) : super
+    lose(error.message)
   end
 
   # A lost link's socket goes first, or closing it waits for answers that cannot come.

@@ -70,6 +70,8 @@ class LampMessage
     @flaw = objection
   rescue JSON::ParserError
     @flaw = "invalid_json"
+  rescue StandardError
+    @flaw = "unreadable"
   end
 
   def objection

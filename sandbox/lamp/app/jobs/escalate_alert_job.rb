@@ -2,7 +2,9 @@
 class EscalateAlertJob
   include Sidekiq::Job
 
-  sidekiq_options queue: "alerts", retry: 10
+  sidekiq_options queue: "alerts", retry: 30
+  # A failover takes seconds; the default first waits of 15 s and more are for patient work.
+  sidekiq_retry_in { |count| count < 20 ? 1 + rand(3) : nil }
 
   def perform(alert_id)
     return if Alert.escalate(alert_id).zero?

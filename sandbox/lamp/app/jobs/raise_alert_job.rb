@@ -2,7 +2,9 @@
 class RaiseAlertJob
   include Sidekiq::Job
 
-  sidekiq_options queue: "alerts", retry: 10
+  sidekiq_options queue: "alerts", retry: 30
+  # A failover takes seconds; the default first waits of 15 s and more are for patient work.
+  sidekiq_retry_in { |count| count < 20 ? 1 + rand(3) : nil }
 
   def perform(event_id)
     Alert.raise_for([event_id]).each do |alert_id|

@@ -6,6 +6,7 @@ Sidekiq.configure_server do |config|
   # Escalations are scheduled jobs; the default of 5 s and more is late for them.
   config[:average_scheduled_poll_interval] = 2
   config.error_handlers.replace([lambda do |error, context, _config|
+    DatabaseTrouble.forget_connections if DatabaseTrouble.away?(error)
     Rails.logger.warn(msg: "job failed", job: context.dig(:job, "class") || context[:context],
                       error: error.class.name, reason: error.message.truncate(300), at: error.backtrace&.first)
   end])
