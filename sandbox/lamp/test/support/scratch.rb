@@ -23,6 +23,7 @@ module Scratch
 
   def remove
     management.delete("vhosts/#{VHOST}")
+    PG.connect(@outside) { |connection| connection.exec(@drop) }
   end
 
   def management
@@ -31,12 +32,13 @@ module Scratch
 
   def database(url)
     name = "#{url.path.delete_prefix("/")}_test"
-    connection = PG.connect(url.to_s)
-    connection.exec("DROP DATABASE IF EXISTS #{connection.quote_ident(name)} WITH (FORCE)")
+    connection = PG.connect(@outside = url.to_s)
+    connection.exec(@drop = "DROP DATABASE IF EXISTS #{connection.quote_ident(name)} WITH (FORCE)")
     connection.exec("CREATE DATABASE #{connection.quote_ident(name)}")
     url.tap { |own| own.path = "/#{name}" }.to_s
   rescue PG::InsufficientPrivilege
-    connection.exec("DROP SCHEMA IF EXISTS #{SCHEMA} CASCADE; CREATE SCHEMA #{SCHEMA}")
+    connection.exec(@drop = "DROP SCHEMA IF EXISTS #{SCHEMA} CASCADE")
+    connection.exec("CREATE SCHEMA #{SCHEMA}")
     options = "options=-csearch_path%3D#{SCHEMA}"
     url.tap { |own| own.query = [own.query, options].compact.join("&") }.to_s
   ensure
