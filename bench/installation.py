@@ -91,17 +91,19 @@ class Installation:
         words = ("psql", "--username", "postgres", "--dbname", DATABASE, "--no-align", "--tuples-only", "--command", statement)
         return self.run("exec", pod, "--container", "postgres", "--", *words).strip()
 
-    def management(self, path: str) -> Any:
-        """Return what the broker's management API answers its monitor."""
-        script = f"grep '^user' /run/secrets/mqtt/members | curl --silent --fail --config - http://127.0.0.1:15672/api/{path}"
-        pod = self.ready_pods("mqtt")[0]
-        return json.loads(self.run("exec", pod, "--container", "mqtt", "--", "sh", "-c", script))
+    def broker_lists(self, what: str, *columns: str) -> list[dict[str, Any]]:
+        """Return what `rabbitmqctl list_…` tells."""
+        words = ("rabbitmqctl", "--quiet", "--formatter", "json", f"list_{what}", *columns)
+        return json.loads(self.run("exec", self.ready_pods("mqtt")[0], "--container", "mqtt", "--", *words))
 
     def active_consumer(self) -> str:
         """Return the pod that reads the queue of falls."""
-        readers = [one for one in self.management("consumers") if one["queue"]["name"] == "falls" and one["active"]]
+        readers = self.broker_lists("consumers", "queue_name", "channel_pid", "active")
+        channel = next(one["channel_pid"] for one in readers if one["queue_name"] == "falls" and one["active"])
+        connection = next(one["connection"] for one in self.broker_lists("channels", "pid", "connection") if one["pid"] == channel)
+        host = next(one["peer_host"] for one in self.broker_lists("connections", "pid", "peer_host") if one["pid"] == connection)
         addresses = {pod["status"].get("podIP"): pod["metadata"]["name"] for pod in self.pods("consumer")}
-        return addresses[readers[0]["channel_details"]["peer_host"]]
+        return addresses[dotted(host)]
 
     def kill_pod(self, pod: str) -> None:
         """Delete a pod without any grace."""
@@ -127,6 +129,13 @@ class Installation:
     def _is_primary(self, pod: str) -> bool:
         labels: Mapping[str, str] = json.loads(self.run("get", "pod", pod, "--output", "json"))["metadata"]["labels"]
         return labels.get("role") in ("primary", "master")
+
+
+def dotted(address: Sequence[int]) -> str:
+    """Return an address as people write it, from Erlang's numbers: four bytes, or eight words that end in the four bytes."""
+    if len(address) == 4:
+        return ".".join(map(str, address))
+    return ".".join(str(part) for word in address[-2:] for part in divmod(word, 256))
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:

@@ -235,9 +235,15 @@ class Load:
         self._stop_reading.set()
         self._threads[1].join()
         self._note_acknowledgements()
+        self.close()
+        return Report(self._events, self._count_alerts(max(5.0, deadline - time.monotonic())))
+
+    def close(self) -> None:
+        """End everything; a lamp left behind would cut off the next one of its name."""
+        self._stop_publishing.set()
+        self._stop_reading.set()
         for lamp in self._lamps:
             lamp.close()
-        return Report(self._events, self._count_alerts(max(5.0, deadline - time.monotonic())))
 
     @property
     def count(self) -> int:
@@ -329,12 +335,11 @@ class Load:
 @contextmanager
 def running(load: Load) -> Iterator[Load]:
     """Run a load; `stop` it inside. It ends in any case."""
-    load.start()
     try:
+        load.start()
         yield load
     finally:
-        load._stop_publishing.set()
-        load._stop_reading.set()
+        load.close()
 
 
 def wait_until(done: Callable[[], bool], patience: float, complaint: Callable[[], str]) -> None:

@@ -33,6 +33,11 @@ class Pending:
     """As kubectl takes it, `Deployment.v1.apps`; empty for what is not in the cluster."""
     name: str
 
+    @property
+    def removable(self) -> bool:
+        """Whether it can be deleted without taking data along: after a lost state a namespace may be older than its create."""
+        return bool(self.kind) and self.kind not in ("Namespace", "PersistentVolumeClaim", "PersistentVolume")
+
 
 @dataclass(frozen=True)
 class Engine:

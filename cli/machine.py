@@ -49,7 +49,8 @@ def ensure(groups: Sequence[str], progress: Progress) -> Programs:
         return Programs(own[0], built, ours=False)
     built = toolchain.ensure(groups, progress)
     # Groups without an engine are asked for where none is run.
-    return Programs(built.programs.get("pulumi", Path("pulumi")), built, ours=True)
+    engine = pulumi_home.engine_folder(built) / "pulumi" if "pulumi" in built.programs else Path("pulumi")
+    return Programs(engine, built, ours=True)
 
 
 def find_built(name: str) -> Path | None:

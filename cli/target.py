@@ -70,7 +70,7 @@ class Target:
     def _remove(self, pending: Pending) -> None:
         # Made again it would have two owners of its fields, of whom the first never lets go: a later change would conflict.
         # It was never recorded as made, so nothing is lost; a StatefulSet's claims stay.
-        if pending.kind and self.kubectl:
+        if pending.removable and self.kubectl:
             argv = self.kubectl.argv("delete", pending.kind, pending.name, "--ignore-not-found", "--timeout=120s")
             self.engine.must(argv, "Then run the same command again.")
 

@@ -13,7 +13,19 @@ from components.certificates import CertificateAuthority
 from components.endpoints import ConfigVars, Endpoint
 from components.kube import network, probes
 from components.kube.configuration import config_map, secret
-from components.kube.workload import Pod, claim, container, empty_dir, from_config, from_secret, metadata, service, stateful_set
+from components.kube.passwords import of_generation
+from components.kube.workload import (
+    Pod,
+    claim,
+    container,
+    empty_dir,
+    from_config,
+    from_secret,
+    keeping_claims,
+    metadata,
+    service,
+    stateful_set,
+)
 from components.mqtt_configuration import CLUSTER_DOMAIN, MEMBERS, configuration
 from components.site import Site
 from settings.backing import Mqtt
@@ -75,6 +87,7 @@ class MqttBroker(pulumi.ComponentResource):
     - Devices verify the broker with the stack's own authority (output `mqtt.ca`) and one of `host_names`; inside the
       cluster it is also `mqtt.<namespace>.svc`. Where the load balancer's address is known only afterwards, as in a sandbox, a client
       dials the address and verifies that name.
+    - A new generation of passwords has users of its own, because a reader of the release before must get in again until it is replaced.
     - The Erlang cookie is never rotated: members with different cookies do not find each other.
     """
 
@@ -103,7 +116,7 @@ class MqttBroker(pulumi.ComponentResource):
         ]
         pod = Pod(component=COMPONENT, containers=[_container(args, site)], volumes=volumes, grace_seconds=GRACE_SECONDS)
         claims = [claim("data", args.volume.size, args.volume.storage_class)]
-        stateful_set(name, pod, site, child, replicas=args.members, service_name=MEMBERS, claims=claims)
+        stateful_set(name, pod, site, keeping_claims(child), replicas=args.members, service_name=MEMBERS, claims=claims)
 
         inner = {"epmd": (EPMD, EPMD), "distribution": (DISTRIBUTION, DISTRIBUTION)}
         service(f"{name}-members", MEMBERS, COMPONENT, site, inner, child, headless=True)
@@ -118,8 +131,9 @@ class MqttBroker(pulumi.ComponentResource):
             service=COMPONENT,
             host=COMPONENT,
             port=AMQP,
-            user="app",
+            user=known.account("app", args.rotation),
             password=accounts["app"].password,
+            accounts_user=known.account("accounts", args.rotation),
             accounts_password=accounts["accounts"].password,
             fingerprint=str(args.rotation),
         )
@@ -137,8 +151,9 @@ class _Account:
 
     def __init__(self, name: str, rotation: int, opts: pulumi.ResourceOptions) -> None:
         keepers = {"rotation": str(rotation)}
-        self.password = pulumi_random.RandomPassword(f"{name}-password", length=32, special=False, keepers=keepers, opts=opts).result
-        self.salt = pulumi_random.RandomBytes(f"{name}-salt", length=4, keepers=keepers, opts=opts).hex
+        password, salt = (of_generation(f"{name}-{kind}", rotation) for kind in ("password", "salt"))
+        self.password = pulumi_random.RandomPassword(password, length=32, special=False, keepers=keepers, opts=opts).result
+        self.salt = pulumi_random.RandomBytes(salt, length=4, keepers=keepers, opts=opts).hex
 
     @property
     def hashed(self) -> pulumi.Output[str]:
@@ -159,7 +174,7 @@ def _definitions(
     topic = session.topic if session else None
 
     def files(hashes: Mapping[str, str], monitor: str, client_id: str) -> dict[str, str]:
-        return known.files(known.declared(args.queues, (client_id, topic) if topic else None), hashes, monitor)
+        return known.files(known.declared(args.queues, (client_id, topic) if topic else None), hashes, monitor, args.rotation)
 
     made = pulumi.Output.all(
         hashes=pulumi.Output.all(**{user: account.hashed for user, account in accounts.items()}),

@@ -30,7 +30,8 @@ def configuration(args: Mqtt, site: Site) -> dict[str, str]:
         memory=memory,
         # RabbitMQ's own is 512 MiB, and it wants three times that in memory: too much for a container of 512 MiB.
         wal_size=max(16 * MIB, min(512 * MIB, memory // 16)),
-        disk_free=storage // 5,
+        # A large share of a large volume would be an alarm for ever where the claim is still as small as it was made.
+        disk_free=min(storage // 5, 2048 * MIB),
     )
     shipped = {name: (FILES / name).read_text() for name in ("enabled_plugins", "start.sh", "ready.sh", "stop.sh")}
     environment = (FILES / "rabbitmq-env.conf").read_text().replace("${domain}", domain)

@@ -80,23 +80,31 @@ def password_hash(password: str, salt: bytes) -> str:
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
-def app_user(hashed: str, queues: Sequence[DeclaredQueue]) -> User:
+def account(role: str, generation: int) -> str:
+    """Return the user's name of a role. Each generation of passwords has users of its own.
+
+    An import leaves users alone that it does not name: those of the generation before can log in until they are deleted in the broker.
+    """
+    return role if generation == 1 else f"{role}-{generation}"
+
+
+def app_user(hashed: str, queues: Sequence[DeclaredQueue], generation: int = 1) -> User:
     """Return the app's user: it reads the declared queues, may bind them to topics, and publishes commands to devices."""
     names = "|".join(re.escape(queue.name) for queue in queues)
     own = f"^({names})$" if names else "^$"
     exchange = re.escape(EXCHANGE)
     writes = f"^({exchange}|{names})$" if names else f"^{exchange}$"
-    return User(name="app", password_hash=hashed, configure=own, write=writes, read=writes)
+    return User(name=account("app", generation), password_hash=hashed, configure=own, write=writes, read=writes)
 
 
-def accounts_user(hashed: str) -> User:
+def accounts_user(hashed: str, generation: int = 1) -> User:
     """Return the user that the app makes devices' accounts with; only administrators may."""
-    return User(name="accounts", password_hash=hashed, tags=("administrator",))
+    return User(name=account("accounts", generation), password_hash=hashed, tags=("administrator",))
 
 
-def monitor_user(hashed: str) -> User:
+def monitor_user(hashed: str, generation: int = 1) -> User:
     """Return the user of the readiness probe: it sees everything and changes nothing."""
-    return User(name="monitor", password_hash=hashed, tags=("monitoring",))
+    return User(name=account("monitor", generation), password_hash=hashed, tags=("monitoring",))
 
 
 def definitions(users: Sequence[User], queues: Sequence[DeclaredQueue]) -> str:
@@ -111,13 +119,18 @@ def definitions(users: Sequence[User], queues: Sequence[DeclaredQueue]) -> str:
     return json.dumps(content, indent=1)
 
 
-def files(queues: Sequence[DeclaredQueue], hashes: Mapping[str, str], monitor: str) -> dict[str, str]:
-    """Return the files of the broker's Secret, for the users' password hashes by name and the monitor's password."""
-    users = [app_user(hashes["app"], queues), accounts_user(hashes["accounts"]), monitor_user(hashes["monitor"])]
+def files(queues: Sequence[DeclaredQueue], hashes: Mapping[str, str], monitor: str, generation: int = 1) -> dict[str, str]:
+    """Return the files of the broker's Secret, for the users' password hashes by role and the monitor's password."""
+    users = [
+        app_user(hashes["app"], queues, generation),
+        accounts_user(hashes["accounts"], generation),
+        monitor_user(hashes["monitor"], generation),
+    ]
+    prober = account("monitor", generation)
     return {
         "definitions.json": definitions(users, queues),
-        "probe": probe("monitor", monitor, queues),
-        "members": members_probe("monitor", monitor),
+        "probe": probe(prober, monitor, queues),
+        "members": members_probe(prober, monitor),
     }
 
 

@@ -49,7 +49,8 @@ def _labels(cluster: Cluster, namespace: str) -> dict[str, str] | None:
     except (HTTPError, OSError) as error:
         reason = str(getattr(error, "reason", error)).rsplit(": ", 1)[-1]
         raise OwnershipError(
-            f"cluster {cluster.identifier} can not be reached (context {cluster.context}): {reason}; check it with `kubectl --context {cluster.context} version`"
+            f"cluster {cluster.identifier} can not be reached (context {cluster.context}): {reason}; "
+            f"check it with `kubectl --context {cluster.context} version`"
         ) from None
     except config.ConfigException as error:
         raise OwnershipError(

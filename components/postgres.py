@@ -35,9 +35,7 @@ class Postgres(pulumi.ComponentResource):
     endpoint: Endpoint
     """The app's database. Each generation of its password has a login of its own; the one before works a day longer."""
     ready: pulumi.Resource
-    """Made once every member is ready: what needs the database comes after it."""
-    ready: pulumi.Resource
-    """What a migration waits for."""
+    """Made once every member is ready: what needs the database, a migration above all, comes after it."""
 
     def __init__(self, name: str, args: backing.Postgres, site: Site, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("switchyard:index:Postgres", name, None, opts)
@@ -57,7 +55,7 @@ class Postgres(pulumi.ComponentResource):
             name,
             _pod(args, site, config, keys),
             site,
-            pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[rights])),
+            workload.keeping_claims(pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[rights]))),
             replicas=args.members,
             service_name=MEMBERS_SERVICE,
             claims=[workload.claim("data", args.volume.size, args.volume.storage_class)],

@@ -14,6 +14,9 @@ from settings.types import seconds_of
 MISSED_SECONDS = 300
 """A run that could not start within this time of its hour is left out; the next one comes by itself."""
 
+SETTLE_SECONDS = 30
+"""A process without a heartbeat counts as started when it has run this long: one that crashes while it boots replaces no old one."""
+
 
 class Process(pulumi.ComponentResource):
     """A long-running command of the app: a Deployment of its own name."""
@@ -72,7 +75,16 @@ def run(
     """Make the Deployment of a process without a port; it is alive as long as it touches its heartbeat file."""
     pod = release.pod(component, said, site, command=command, env=env, probes=_probes(said), grace_seconds=said.grace_seconds)
     opts = pulumi.ResourceOptions(parent=parent, depends_on=list(release.after))
-    deployment(name, pod, site, opts, replicas=said.replicas, singleton=singleton or said.singleton)
+    deployment(
+        name,
+        pod,
+        site,
+        opts,
+        replicas=said.replicas,
+        start_seconds=seconds_of(said.start_within),
+        settle_seconds=None if said.health else SETTLE_SECONDS,
+        singleton=singleton or said.singleton,
+    )
 
 
 def _probes(said: ProcessSettings) -> dict[str, core.v1.ProbeArgs]:

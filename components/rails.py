@@ -10,6 +10,7 @@ from pulumi_kubernetes import batch, meta
 from components.endpoints import ConfigVars, Endpoint
 from components.kube import network, probes
 from components.kube.configuration import digest, secret
+from components.kube.passwords import of_generation
 from components.kube.workload import deployment, metadata, service, template
 from components.release import APP_LABEL, Release
 from components.site import Secrets, Site
@@ -20,6 +21,9 @@ from settings.types import seconds_of
 
 GENERATED_LENGTH = 64
 """Letters and digits of a generated secret; Rails wants a SECRET_KEY_BASE of at least 30."""
+
+URL_FORMAT = 1
+"""Raise it whenever endpoints.py writes addresses differently: a Secret's name must change with its content."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +86,7 @@ class RailsApp(pulumi.ComponentResource):
     ) -> str:
         generated = {
             key: pulumi_random.RandomPassword(
-                f"{name}-{key.lower().replace('_', '-')}",
+                of_generation(f"{name}-{key.lower().replace('_', '-')}", app.rotation),
                 length=GENERATED_LENGTH,
                 special=False,
                 keepers={"rotation": str(app.rotation)},
@@ -92,7 +96,14 @@ class RailsApp(pulumi.ComponentResource):
         }
         values = {**app.config, **generated, **config_vars, **{key: secrets.value(key) for key in app.secrets}}
         places = [[e.service, e.host, e.port, e.user, e.database, e.tls, e.fingerprint] for e in endpoints]
-        fingerprint = [app.config, app.rotation, places, {key: secrets.fingerprint(key) for key in app.secrets}]
+        fingerprint = [
+            URL_FORMAT,
+            list(config_vars),
+            app.config,
+            app.rotation,
+            places,
+            {key: secrets.fingerprint(key) for key in app.secrets},
+        ]
         return secret(f"{name}-config", "app", site, values, fingerprint, child)
 
     def _migration(
@@ -135,7 +146,8 @@ class RailsApp(pulumi.ComponentResource):
             grace_seconds=said.grace_seconds,
         )
         opts = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=list(self.release.after)))
-        deployment(f"{name}-{web}", pod, site, opts, replicas=said.replicas, singleton=said.singleton)
+        starts = seconds_of(said.start_within)
+        deployment(f"{name}-{web}", pod, site, opts, replicas=said.replicas, start_seconds=starts, singleton=said.singleton)
         peers = [*map(network.pods_of_namespace, edge.namespaces), *map(network.addresses, edge.ranges)]
         if peers:
             network.allow_in(f"{name}-{web}-edge", web, site, peers, [said.port], child)

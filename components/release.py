@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 import pulumi
 from pulumi_kubernetes import core
@@ -13,7 +14,8 @@ from settings.app import Release as ReleaseSettings
 
 APP_LABEL = "switchyard.dev/app"
 """Label of every pod that runs the app's image: it may reach the SaaS that the product uses."""
-LONGEST_VOLUME_NAME = 40
+WRITABLE = "writable"
+"""The volume of all folders that the app may write to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class Release:
         restart_policy: str | None = None,
     ) -> Pod:
         """Return a pod of this release that runs a process called `component`."""
-        volumes = {path: _volume_name(path) for path in self.app.writable}
+        volumes = {path: f"{WRITABLE}/{_folder(path)}" for path in self.app.writable}
         process = container(
             "app",
             self.image,
@@ -65,13 +67,24 @@ class Release:
         return Pod(
             component=component,
             containers=[process],
-            volumes=[empty_dir(volume, said.resources.scratch) for volume in volumes.values()],
+            init_containers=[self._folders(said, site)] if volumes else [],
+            volumes=[empty_dir(WRITABLE, said.resources.scratch)] if volumes else [],
             labels={APP_LABEL: "true", **self.client_labels},
             uid=self.app.uid,
             grace_seconds=grace_seconds,
             restart_policy=restart_policy,
         )
 
+    def _folders(self, said: Process | Schedule | ReleaseSettings, site: Site) -> core.v1.ContainerArgs:
+        """Return the container that makes the writable folders sticky, as /tmp is everywhere else.
 
-def _volume_name(path: str) -> str:
-    return f"writable{path.replace('/', '-').replace('_', '-').replace('.', '-')}"[:LONGEST_VOLUME_NAME].rstrip("-").lower()
+        An emptyDir is writable for all and not sticky. Ruby does not take such a folder for temporary files, and uploads fail.
+        """
+        folders = [f"/{WRITABLE}/{_folder(path)}" for path in self.app.writable]
+        # It may run again on the same volume, after the node was restarted.
+        command = ["mkdir", "-p", "-m", "1777", *folders]
+        return container("folders", self.image, site, said.resources, command=command, mounts={f"/{WRITABLE}": WRITABLE})
+
+
+def _folder(path: str) -> str:
+    return quote(path.strip("/"), safe="")

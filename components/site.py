@@ -11,6 +11,8 @@ CLIENT_LABEL = "switchyard.dev/client-of-"
 """Prefix of the label that a pod carries for each service it may reach; network policies select by it."""
 STACK_LABEL = "switchyard.dev/stack"
 """Label of the namespace that says whose it is: `<product>.<stack>`."""
+INSTALLATION_LABEL = "switchyard.dev/installation"
+"""Label of the namespace with a random number out of the stack's state: two states can not both own a namespace."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Site:
     """Address ranges of the API server."""
     dns: Mapping[str, str]
     """Labels of the cluster's DNS pods."""
+    dns_ranges: tuple[str, ...] = ()
+    """Addresses of DNS servers that are no such pods."""
     home: pulumi.Input[str] = ""
     """The namespace's name again, as the made Namespace tells it: what takes it is made after the namespace."""
 
@@ -40,6 +44,7 @@ class Site:
             images=settings.images,
             api_server=tuple(settings.cluster.api_server),
             dns=settings.cluster.dns,
+            dns_ranges=tuple(settings.cluster.dns_ranges),
         )
 
     @property

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pulumi
+import pulumi_random
 from pulumi_kubernetes import core, meta
 
 from components.certificates import CertificateAuthority
@@ -15,7 +16,7 @@ from components.process import Process, Schedule
 from components.rails import RailsApp, RailsSettings
 from components.redis import Redis
 from components.sidekiq import Sidekiq
-from components.site import STACK_LABEL, Secrets, Site
+from components.site import INSTALLATION_LABEL, STACK_LABEL, Secrets, Site
 from settings.stack import Settings
 
 
@@ -47,10 +48,13 @@ class Stack(pulumi.ComponentResource):
 
     def _namespace(self, site: Site) -> Site:
         levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
+        # Another state's namespace carries another number: the API server refuses to overwrite it, also for a stack of the same name.
+        installation = pulumi_random.RandomId("installation", byte_length=8, opts=self.child).hex
+        owned = {STACK_LABEL: site.owner, INSTALLATION_LABEL: installation}
         made = core.v1.Namespace(
             site.namespace,
-            metadata=meta.v1.ObjectMetaArgs(name=site.namespace, labels={**site.labels("namespace"), STACK_LABEL: site.owner, **levels}),
-            opts=self.child,
+            metadata=meta.v1.ObjectMetaArgs(name=site.namespace, labels={**site.labels("namespace"), **owned, **levels}),
+            opts=pulumi.ResourceOptions.merge(self.child, pulumi.ResourceOptions(protect=site.tier == "production")),
         )
         # All else takes the namespace's name from the made one, and so is made after it.
         site = replace(site, home=made.metadata.name)

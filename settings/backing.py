@@ -48,9 +48,9 @@ class Volume(Model):
     """A persistent volume."""
 
     size: Bytes = "10Gi"
-    """Its size; it can grow, not shrink."""
+    """Its size when it is made. Kubernetes fixes it then: grow the claims themselves first, then say the new size here."""
     storage_class: str | None = None
-    """Its StorageClass; None is the cluster's default."""
+    """Its StorageClass when it is made; None is the cluster's default."""
 
 
 class Postgres(Backing):
@@ -108,6 +108,8 @@ class Queue(Model):
 class Mqtt(Backing):
     """RabbitMQ with MQTT and AMQP: an acknowledgement means replicated and on disk."""
 
+    where: Where = "none"
+    """Who runs it; a product that says nothing has none."""
     members: Count = 3
     """Servers; odd."""
     queues: dict[DnsLabel, Queue] = {}
@@ -131,7 +133,7 @@ class Mqtt(Backing):
     resources: Resources = Resources(cpu="250m", memory="1Gi")
     """What each member asks for."""
     rotation: int = Field(default=1, ge=1)
-    """Raise it to generate new passwords."""
+    """Raise it to generate new passwords, for users of a new name; delete those of the generation before in the broker afterwards."""
 
     @model_validator(mode="after")
     def _odd(self) -> "Mqtt":

@@ -1,12 +1,13 @@
 """The layers of a stack's settings, and how they become one frozen tree.
 
 Code defaults <- product.yaml (what all stacks share) <- settings/tiers/<tier>.yaml <- Pulumi.<stack>.yaml.
-Maps merge, lists replace, a nested null deletes, `where: none` turns a component off.
+Maps merge, lists replace, a nested null deletes, `where: none` turns a component off. A tier sizes what the product has and adds nothing.
 """
 
 import contextlib
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "switchyard"
 
 Tree = dict[str, Any]
+
+_NAMED = ("web", "sidekiq", "processes", "schedules", "redis")
+"""Settings that are maps by names of the product's own choice."""
+_LABEL = 63
+"""Characters that a namespace's name, and the value of a label, may have."""
 
 _EXPECTED = {
     "model_type": "expected a map of settings",
@@ -78,8 +84,8 @@ def resolve(stack: str, said: Mapping[str, Any], others: Iterable[str] = (), roo
     """Return the settings of `stack` from what its file says, and check that `others`, its remaining keys, are secrets it needs."""
     layers = layers_of(stack, said, root)
     merged: Tree = {}
-    for layer in layers:
-        merged = merge(merged, layer.values)
+    for values in _known_to_the_product(layers):
+        merged = merge(merged, values)
     merged["web"] = _without_none(merged.get("web"))
     try:
         settings = Settings.model_validate(merged)
@@ -88,6 +94,8 @@ def resolve(stack: str, said: Mapping[str, Any], others: Iterable[str] = (), roo
         raise SettingsError(problems + _unknown(stack, others, None)) from None
     if unknown := _unknown(stack, others, settings.secret_names()):
         raise SettingsError(unknown)
+    if unfit := _unfit_names(stack, settings):
+        raise SettingsError(unfit)
     return settings
 
 
@@ -113,6 +121,34 @@ def read_stack_file(file: Path) -> tuple[Tree, list[str]]:
     }
     said = {key: value for key, value in config.items() if key in Settings.model_fields}
     return said, [key for key in config if key not in said]
+
+
+def _known_to_the_product(layers: list[Layer]) -> list[Tree]:
+    """Return what the layers say; of the tier nothing about a process or Redis that neither product nor stack names."""
+    product, tier, own = (layer.values for layer in layers)
+    kept = dict(tier)
+    for group in _NAMED:
+        said = tier.get(group)
+        if isinstance(said, dict):
+            known = _names(product.get(group)) | _names(own.get(group))
+            kept[group] = {name: value for name, value in cast("Tree", said).items() if name in known}
+    return [product, kept, own]
+
+
+def _names(group: Any) -> set[str]:
+    return set(cast("Tree", group)) if isinstance(group, dict) else set()
+
+
+def _unfit_names(stack: str, settings: Settings) -> list[str]:
+    """Return a sentence for each name made of the stack's that Kubernetes would refuse: stacks may have dots, capitals, 100 characters."""
+    file = f"Pulumi.{stack}.yaml"
+    namespace = settings.namespace or f"{settings.product}-{stack}"
+    if len(namespace) > _LABEL or not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", namespace):
+        return [f"{file}: namespace: {namespace!r}, made of the stack's name, is none for Kubernetes; set another one with `namespace:`"]
+    owner = f"{settings.product}.{stack}"
+    if len(owner) > _LABEL or not re.fullmatch(r"[a-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", owner):
+        return [f"{file}: {owner!r} is no label for Kubernetes; give the stack a name that ends with a letter and is shorter"]
+    return []
 
 
 def _ours(key: str) -> bool:

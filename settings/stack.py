@@ -1,6 +1,7 @@
 """A whole stack's settings."""
 
 from collections.abc import Container
+from pathlib import PurePosixPath
 from typing import Literal
 
 from pydantic import model_validator
@@ -14,18 +15,20 @@ Tier = Literal["sandbox", "testing", "small", "staging", "production"]
 
 
 class Cluster(Model):
-    """The cluster that the stack stands on. Without `kubeconfig` and `context` nothing can be brought up, only previewed."""
+    """The cluster that the stack stands on. Without `context` nothing can be brought up, only previewed."""
 
     identifier: str = "sandbox"
     """The cluster's lasting name. Without one a changed kubeconfig would replace every resource."""
     kubeconfig: str | None = None
     """Path of the kubeconfig file; `~` is the user's home. None: the KUBECONFIG variable or ~/.kube/config."""
     context: str | None = None
-    """Context in it; None is its current one."""
+    """Context in it, always said: whichever is current by chance is not taken."""
     api_server: list[Cidr] = ["0.0.0.0/0"]
     """Addresses of the API server, which Patroni must reach through its network policy."""
     dns: dict[str, str] = {"k8s-app": "kube-dns"}
     """Labels of the cluster DNS pods in kube-system."""
+    dns_ranges: list[Cidr] = ["169.254.20.10/32"]
+    """Addresses of DNS servers that are no such pods: the cache on each node (NodeLocal DNSCache), where there is one."""
 
 
 class Images(Model):
@@ -87,14 +90,20 @@ class Settings(Model):
     """The database."""
     redis: dict[DnsLabel, Redis] = {}
     """Named Valkey servers: one for jobs, others may be caches."""
-    mqtt: Mqtt = Mqtt(where="none")
+    mqtt: Mqtt = Mqtt()
     """The broker."""
     edge: Edge = Edge()
     """Who may reach the web processes."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Settings":
-        problems = [*self._unread_queues(), *self._shared_names(), *self._shared_config_vars()]
+        problems = [
+            *self._unread_queues(),
+            *self._shared_names(),
+            *self._shared_config_vars(),
+            *self._unwritable_heartbeats(),
+            *self._overridden(),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -140,6 +149,9 @@ class Settings(Model):
         if consumer.where != "cluster" or self.mqtt.where == "none":
             missing = consumer.where == "cluster" and consumer.mode == "amqp"
             return ["consumer.mode amqp needs a broker, but mqtt.where is none"] if missing else []
+        if consumer.mode == "amqp" and self.mqtt.where == "external" and self.mqtt.amqp_var not in [*self.app.config, *self.app.secrets]:
+            said = f"name {self.mqtt.amqp_var} under app.secrets, or say consumer.mode: mqtt and replicas: 1"
+            return [f"consumer.mode amqp needs an AMQP address, and an external broker is known by its MQTT address alone: {said}"]
         if consumer.mode == "amqp" and self.mqtt.where == "cluster" and consumer.queue not in self.mqtt.queues:
             return [f"consumer.queue: no queue {consumer.queue!r} under mqtt.queues ({', '.join(self.mqtt.queues) or 'none'})"]
         if consumer.mode == "mqtt" and self.mqtt.where == "cluster" and consumer.queue in self.mqtt.queues:
@@ -149,7 +161,9 @@ class Settings(Model):
 
     def _shared_names(self) -> list[str]:
         groups = {"web": self.web, "sidekiq": self.sidekiq, "processes": self.processes, "schedules": self.schedules}
-        taken: dict[str, str] = dict.fromkeys(["consumer", "release", "postgres", "mqtt", "app"], "Switchyard itself")
+        # Names of pods and Services: the provider would write one over the other and say nothing.
+        own = ["consumer", "release", "app", "postgres", "postgres-members", "mqtt", "mqtt-members", "mqtt-public"]
+        taken: dict[str, str] = dict.fromkeys(own, "Switchyard itself") | {f"redis-{name}": f"redis.{name}" for name in self.redis}
         problems: list[str] = []
         for group, members in groups.items():
             for name in members:
@@ -163,6 +177,29 @@ class Settings(Model):
         derived = self.derived_config_vars()
         said = [*self.app.config, *self.app.secrets, *self.app.generate, *derived]
         return [f"config var {name} is set twice" for name in sorted({name for name in said if said.count(name) > 1})]
+
+    def _unwritable_heartbeats(self) -> list[str]:
+        """Return a sentence for each heartbeat file that no process could touch: it would be restarted for ever."""
+        said = {f"sidekiq.{name}": pool.health for name, pool in self.sidekiq.items()}
+        said |= {f"processes.{name}": process.health for name, process in self.processes.items()}
+        said |= {"consumer": self.consumer.health} if self.consumer.where == "cluster" else {}
+        return [
+            f"{where}.health.file: {health.file} is in none of the folders under app.writable, and all else is read-only"
+            for where, health in said.items()
+            if health and not any(PurePosixPath(health.file).is_relative_to(folder) for folder in self.app.writable)
+        ]
+
+    def _overridden(self) -> list[str]:
+        """Return a sentence for each config var that a process would never see, because a setting of its own makes it."""
+        web = {"PORT": "port", "RAILS_MAX_THREADS": "threads", "WEB_CONCURRENCY": "concurrency"}
+        sidekiq = {"RAILS_MAX_THREADS": "concurrency", "SIDEKIQ_TIMEOUT": "stop_within"}
+        processes = [(f"web.{name}", said.config, web) for name, said in self.web.items()]
+        processes += [(f"sidekiq.{name}", said.config, sidekiq) for name, said in self.sidekiq.items()]
+        problems = [
+            f"{where}.config.{var}: say {where}.{made[var]} instead" for where, said, made in processes for var in said if var in made
+        ]
+        common = [var for var in ("PORT", "WEB_CONCURRENCY") if self.web and var in self.app.config]
+        return problems + [f"app.config.{var}: say {web[var]} of each process under web instead" for var in common]
 
     def derived_config_vars(self) -> list[str]:
         """Return the names of the config vars that come from endpoints."""

@@ -53,7 +53,8 @@ def _cores(value: str) -> str:
 
 
 def _duration(value: str) -> str:
-    seconds_of(value)
+    if seconds_of(value) < 1:
+        raise ValueError("expected at least 1s")
     return value
 
 

@@ -93,7 +93,8 @@ def default_deny(name: str, site: Site, opts: pulumi.ResourceOptions) -> None:
         opts=opts,
     )
     dns = [networking.v1.NetworkPolicyPortArgs(protocol=protocol, port=port) for protocol in ("UDP", "TCP") for port in (53, 1053)]
-    rule = networking.v1.NetworkPolicyEgressRuleArgs(to=[pods_of_namespace("kube-system", site.dns)], ports=dns)
+    servers = [pods_of_namespace("kube-system", site.dns), *map(addresses, site.dns_ranges)]
+    rule = networking.v1.NetworkPolicyEgressRuleArgs(to=servers, ports=dns)
     _policy(f"{name}-dns", "network", site, {}, opts, egress=[rule], kube_name="dns")
 
 

@@ -13,6 +13,15 @@ def password(name: str, generation: int, opts: pulumi.ResourceOptions) -> pulumi
     return pulumi.Output.secret(made.result)
 
 
+def of_generation(name: str, generation: int) -> str:
+    """Return the Pulumi name of a generated value: each generation is a resource of its own, the first without a number.
+
+    A replaced resource would not come back: after a failed update that is taken back, the objects named after the first generation
+    would get another value, and pods that never restarted would not know it.
+    """
+    return name if generation == 1 else f"{name}-{generation}"
+
+
 def accepted(name: str, rotation: int, opts: pulumi.ResourceOptions) -> list[pulumi.Output[str]]:
     """Make the passwords that are in use at `rotation`: the current one, then the one before it if there was any."""
     return [password(name, generation, opts) for generation in (rotation, rotation - 1) if generation >= 1]

@@ -1,5 +1,7 @@
 """Probes that mean something."""
 
+import shlex
+
 from pulumi_kubernetes import core
 
 from settings.app import FileHealth, HttpHealth
@@ -9,8 +11,11 @@ PERIOD_SECONDS = 5
 """How often the kubelet asks: a dead process is noticed within three of these."""
 
 
-def http(path: str, port: int, host: str | None = None, *, within_seconds: int = 0) -> core.v1.ProbeArgs:
+def http(path: str, port: int, host: str | None = None, *, within_seconds: int = 0, patient: bool = False) -> core.v1.ProbeArgs:
     """Return a probe that wants 200 from `path`; with `within_seconds` it is patient for that long (a startup probe).
+
+    A `patient` one gives up after a minute: an app's threads may all wait for a database that is away, and restarting every
+    web pod at once would not bring it back.
 
     The kubelet takes a redirect for success: it asks as if TLS had ended before it, so that force_ssl does not redirect.
     """
@@ -18,6 +23,8 @@ def http(path: str, port: int, host: str | None = None, *, within_seconds: int =
     if host:
         headers.append(core.v1.HTTPHeaderArgs(name="Host", value=host))
     action = core.v1.HTTPGetActionArgs(path=path, port=port, http_headers=headers)
+    if patient:
+        return _probe(0, http_get=action, timeout_seconds=5, period_seconds=10, failures=6)
     return _probe(within_seconds, http_get=action)
 
 
@@ -37,7 +44,7 @@ def command(
 def heartbeat(health: FileHealth, *, within_seconds: int = 0) -> core.v1.ProbeArgs:
     """Return a probe that wants the process to have touched its heartbeat file lately."""
     age = seconds_of(health.max_age)
-    test = f"now=$(date +%s) && seen=$(stat -c %Y {health.file}) && [ $((now - seen)) -le {age} ]"
+    test = f"now=$(date +%s) && seen=$(stat -c %Y {shlex.quote(health.file)}) && [ $((now - seen)) -le {age} ]"
     return command(["sh", "-c", test], within_seconds=within_seconds, period_seconds=2 if within_seconds else 10)
 
 
@@ -45,7 +52,7 @@ def web_probes(health: HttpHealth, port: int, start_within: str) -> dict[str, co
     """Return the three probes of a web container, as arguments of a container."""
     return {
         "startup_probe": http(health.live, port, health.host, within_seconds=seconds_of(start_within)),
-        "liveness_probe": http(health.live, port, health.host),
+        "liveness_probe": http(health.live, port, health.host, patient=True),
         "readiness_probe": http(health.ready, port, health.host),
     }
 
@@ -58,6 +65,7 @@ def _probe(
     exec_: core.v1.ExecActionArgs | None = None,
     timeout_seconds: int = 3,
     period_seconds: int = PERIOD_SECONDS,
+    failures: int = 3,
 ) -> core.v1.ProbeArgs:
     period = min(period_seconds, 2) if within_seconds else period_seconds
     return core.v1.ProbeArgs(
@@ -66,5 +74,5 @@ def _probe(
         exec_=exec_,
         period_seconds=period,
         timeout_seconds=timeout_seconds,
-        failure_threshold=max(1, within_seconds // period) if within_seconds else 3,
+        failure_threshold=max(1, within_seconds // period) if within_seconds else failures,
     )

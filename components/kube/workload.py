@@ -12,6 +12,9 @@ from settings.types import Resources
 
 LOST_NODE_SECONDS = 10
 """A pod of a lost node is replaced after this long; Kubernetes' own default is 300."""
+PROGRESS_SECONDS = 600
+"""Without progress for so long a rollout has failed, and the old pods go on serving; longer where a single pod may take longer."""
+MARGIN_SECONDS = 60
 STATEFUL_TIMEOUT = pulumi.CustomTimeouts(create="10m", update="10m", delete="5m")
 
 
@@ -110,13 +113,16 @@ def deployment(
     opts: pulumi.ResourceOptions,
     *,
     replicas: int,
+    start_seconds: int,
+    settle_seconds: int | None = None,
     singleton: bool = False,
-    within_seconds: int = 600,
 ) -> apps.v1.Deployment:
     """Make a Deployment called after the pod's component. A singleton is stopped before its successor starts.
 
-    `within_seconds`: without progress for so long a rollout has failed, and the old pods go on serving.
+    `start_seconds`: what one pod may take to start; they start one after the other. `settle_seconds`: a started pod counts only after this.
     """
+    # A singleton's successor starts only when it is gone.
+    deadline = max(PROGRESS_SECONDS, start_seconds + pod.grace_seconds + MARGIN_SECONDS)
     rolling = apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0)
     strategy = apps.v1.DeploymentStrategyArgs(
         type="Recreate" if singleton else "RollingUpdate", rolling_update=None if singleton else rolling
@@ -128,11 +134,12 @@ def deployment(
             replicas=replicas,
             selector=meta.v1.LabelSelectorArgs(match_labels=site.selector(pod.component)),
             strategy=strategy,
-            progress_deadline_seconds=within_seconds,
+            min_ready_seconds=settle_seconds,
+            progress_deadline_seconds=deadline,
             revision_history_limit=3,
             template=template(pod, site),
         ),
-        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=_timeouts(within_seconds))),
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=_timeouts(max(deadline, replicas * start_seconds)))),
     )
     if replicas > 1:
         disruption_budget(name, pod.component, site, opts)
@@ -170,6 +177,14 @@ def stateful_set(
     return made
 
 
+def keeping_claims(opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+    """Return options for a StatefulSet whose claims are fixed once made.
+
+    The provider would replace it for another size: all members stopped at once, and the claims taken up again as small as they were.
+    """
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["spec.volumeClaimTemplates"]))
+
+
 def claim(name: str, size: str, storage_class: str | None) -> core.v1.PersistentVolumeClaimArgs:
     """Return the template of a volume claim for one pod at a time."""
     return core.v1.PersistentVolumeClaimArgs(
@@ -193,7 +208,10 @@ def service(
     headless: bool = False,
     selector: Mapping[str, str] | None = None,
 ) -> core.v1.Service:
-    """Make an internal Service called `kube_name`; `ports` maps a name to (port, target port). A headless one lists pods before they are ready."""
+    """Make an internal Service called `kube_name`; `ports` maps a name to (port, target port).
+
+    A headless one lists pods before they are ready.
+    """
     return core.v1.Service(
         name,
         metadata=metadata(component, site, kube_name),
@@ -277,5 +295,5 @@ def _spread(component: str, site: Site) -> core.v1.TopologySpreadConstraintArgs:
 
 def _timeouts(within_seconds: int) -> pulumi.CustomTimeouts:
     # A little longer than Kubernetes' own deadline, so that its reason is what the operator reads.
-    limit = f"{within_seconds + 60}s"
+    limit = f"{within_seconds + MARGIN_SECONDS}s"
     return pulumi.CustomTimeouts(create=limit, update=limit, delete="5m")

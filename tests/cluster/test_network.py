@@ -248,7 +248,10 @@ class TestLamps:
             wait_until(lambda: victim.connected, PATIENCE, lambda: "the lamp was not let in")
             assert outcome(installation, second, first, password) in ("Success", "Not authorized", "Bad user name or password", "")
             event = str(uuid.uuid4())
-            victim.fall(event).wait_for_publish(PATIENCE)
+            told = victim.fall(event)
+            wait_until(
+                lambda: told.mid in victim.acknowledgements, PATIENCE, lambda: "the lamp whose client id was taken did not come back"
+            )
             wait_until(
                 lambda: installation.sql(f"select count(*) from events where uuid::text = '{event}'") == "1",
                 PATIENCE,

@@ -9,7 +9,7 @@ from cli import machine
 from cli.kubectl import Kubectl, find
 from cli.sandbox import Started
 from settings import resolve
-from settings.loader import PROJECT, merge, read_stack_file
+from settings.loader import PROJECT, read_stack_file
 from tests.engine.project import Project, Result
 
 PRODUCT_IMAGES = ("lamp", "postgres", "rabbitmq", "valkey")
@@ -21,6 +21,8 @@ BARE: dict[str, Any] = {
     "consumer": {"where": "none"},
     "sidekiq": {"alerts": None},
     "release": {"command": []},
+    # The demo app boots without its services, but not without their addresses.
+    "app": {"config": {"DATABASE_URL": "postgresql://nobody@127.0.0.1/none", "REDIS_URL": "redis://127.0.0.1:6379/0"}},
     "web": {"web": {"probes": {"ready": "/health/live"}}},
 }
 """A product of one web process and nothing else."""
@@ -36,9 +38,9 @@ class Trial:
         self.started = started
         added = started.embedded(PRODUCT_IMAGES).config()
         self._base: dict[str, Any] = {"tier": "sandbox"} | {key.removeprefix(f"{PROJECT}:"): value for key, value in added.items()}
-        self._base = merge(self._base, dict(said or {}))
-        self.say({})
+        self._base = overlay(self._base, said or {})
         project.init(name)
+        self.say({})
 
     @property
     def namespace(self) -> str:
@@ -61,7 +63,7 @@ class Trial:
 
     def say(self, said: Mapping[str, Any]) -> None:
         """Say these settings, and what every trial says, and nothing that was said before."""
-        self.project.say(self.name, merge(self._base, said))
+        self.project.say(self.name, overlay(self._base, said), instead=True)
 
     def up(self, *words: str) -> Result:
         """Bring the stack up without a preview first."""
@@ -81,3 +83,12 @@ class Trial:
         import json
 
         return json.loads(self.project.ok("stack", "output", "--json", "--stack", self.name))
+
+
+def overlay(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stack file's settings with others over them; null is kept, for the layers below."""
+    made = dict(low)
+    for key, value in high.items():
+        below = made.get(key)
+        made[key] = overlay(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return made

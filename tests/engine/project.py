@@ -107,12 +107,12 @@ class Project:
         self.ok("stack", "init", stack, "--no-select")
 
     def say(self, stack: str, said: Mapping[str, Any], *, instead: bool = False) -> None:
-        """Write settings into a stack's file, over what it says or instead of it."""
+        """Write settings into a stack's file, over what it says or instead of it; its salt stays."""
         file = self.folder / f"Pulumi.{stack}.yaml"
-        document: dict[str, Any] = yaml.safe_load(file.read_text()) if file.exists() and not instead else {}
-        config = document.setdefault("config", {})
-        config.update({f"{PROJECT}:{key}": value for key, value in said.items()})
-        config["pulumi:disable-default-providers"] = ["kubernetes"]
+        document: dict[str, Any] = yaml.safe_load(file.read_text()) if file.exists() else {}
+        before = {} if instead else document.get("config") or {}
+        config = {f"{PROJECT}:{key}": value for key, value in said.items()}
+        document["config"] = {"pulumi:disable-default-providers": ["kubernetes"], **before, **config}
         file.write_text(yaml.safe_dump(document, sort_keys=False))
 
     def preview(self, stack: str, *words: str, env: Mapping[str, str] | None = None) -> Preview:

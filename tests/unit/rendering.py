@@ -26,6 +26,10 @@ class Registered:
     secret_paths: list[str] = field(default_factory=list)
     aliases: list[str] = field(default_factory=list)
     """Names that it had before."""
+    ignored: list[str] = field(default_factory=list)
+    """Inputs whose changes are let be."""
+    timeout: str = ""
+    """How long an update may take."""
 
     @property
     def kind(self) -> str:
@@ -95,6 +99,8 @@ def _record(stack: str, said: dict[str, Any], secrets: dict[str, str]) -> list[d
                         "inputs": inputs,
                         "depends_on": depends_on,
                         "secret_paths": paths,
+                        "ignored": list(request.ignoreChanges),
+                        "timeout": request.customTimeouts.update,
                         "aliases": [alias.spec.name or alias.urn.split("::")[-1] for alias in request.aliases],
                     }
                 )

@@ -419,6 +419,11 @@ def test_unfinished_creates_are_read_from_the_state(workspace):
     assert read_pending(workspace.backend, "never-made") == []
 
 
+def test_what_holds_data_is_not_removed_to_make_it_again():
+    assert Pending("Job.v1.batch", "release").removable
+    assert not any(Pending(kind, "x").removable for kind in ("Namespace", "PersistentVolumeClaim", ""))
+
+
 def test_ctrl_c_is_passed_on_once_and_waited_for(tmp_path):
     marker = tmp_path / "ended"
     script = f"trap 'echo ended > {marker}; exit 0' INT; kill -INT {os.getpid()}; while :; do sleep 0.05; done"

@@ -407,6 +407,42 @@ class TestRelease:
             if strategy["type"] == "RollingUpdate":
                 assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}, one.name
 
+    def test_a_rollout_may_take_as_long_as_its_pods_may_one_after_the_other(self) -> None:
+        patient = {"start_within": "20m", "replicas": 3}
+        said = {
+            "tier": "staging",
+            "web": {"web": patient},
+            "sidekiq": {"alerts": patient | {"stop_within": "1h", "singleton": True, "replicas": 1}},
+        }
+        made = {one.kube_name: one for one in render("patient", said) if one.kind == "Deployment"}
+        web, pool, consumer = made["web"], made["sidekiq-alerts"], made["consumer"]
+        assert (web.inputs["spec"]["progressDeadlineSeconds"], web.timeout) == (1200 + 35 + 60, "3660s")
+        assert (pool.inputs["spec"]["progressDeadlineSeconds"], pool.timeout) == (1200 + 3605 + 60, "4925s")
+        assert (consumer.inputs["spec"]["progressDeadlineSeconds"], consumer.timeout) == (600, "660s")
+
+    def test_a_process_that_crashes_while_it_boots_replaces_no_old_one(self, stack: Rendered) -> None:
+        for pod in templates(stack):
+            if pod.owner.kind == "Deployment":
+                probed = "startupProbe" in pod.spec["containers"][0]
+                assert ("minReadySeconds" in pod.owner.inputs["spec"]) is not probed, pod.component
+
+    def test_another_size_of_a_claim_replaces_neither_database_nor_broker(self, stack: Rendered) -> None:
+        kept = {one.kube_name: one.ignored for one in stack.of("StatefulSet") if not one.kube_name.startswith("redis-")}
+        assert all(ignored == ["spec.volumeClaimTemplates"] for ignored in kept.values())
+
+    def test_each_writable_folder_is_a_sticky_folder_of_its_own(self) -> None:
+        folders = ["/tmp", "/app/tmp", "/app-tmp", "/app.tmp", "/app/Tmp", "/srv/" + "long/" * 12 + "a", "/srv/" + "long/" * 12 + "b"]
+        pods = templates(Rendered("w", resolve("w", STACKS["staging"]), render("w", STACKS["staging"] | {"app": {"writable": folders}})))
+        for pod in pods:
+            if pod.component != "web":
+                continue
+            mounts = pod.spec["containers"][0]["volumeMounts"]
+            parts = [mount["subPath"] for mount in mounts]
+            assert [mount["mountPath"] for mount in mounts] == folders
+            assert len(set(parts)) == len(folders)
+            made = pod.spec["initContainers"][0]["command"]
+            assert made == ["mkdir", "-p", "-m", "1777", *(f"/writable/{part}" for part in parts)]
+
     def test_schedules_never_overlap_themselves_and_clean_up(self) -> None:
         [cron] = rendered("everything").of("CronJob")
         spec = cron.inputs["spec"]
@@ -422,9 +458,10 @@ class TestRelease:
             return {one.name: one.inputs["keepers"] for one in made}
 
         before, after = keepers("sandbox"), keepers("rotated")
-        # Where the generation before is accepted for a while, each generation is a resource of its own.
-        successors = {name: f"{name[:-1]}2" if name.endswith("-1") else name for name in before}
+        # Each generation is a resource of its own: taken back, a failed update finds the values of before.
+        successors = {name: f"{name.removesuffix('-1')}-2" for name in before}
         assert [name for name, successor in successors.items() if after[successor] == before[name]] == []
+        assert not [name for name in after if after[name] == {"rotation": "2"} and name in before]
 
 
 class TestNetwork:
@@ -455,6 +492,11 @@ class TestNetwork:
             ("mqtt", "mqtt", 25672),
             *((app, target, port) for app in APP for target, port in SERVED),
         }
+
+    def test_every_pod_may_ask_a_dns_cache_on_its_node(self, stack: Rendered) -> None:
+        for pod in templates(stack):
+            assert stack.network.lets_out(pod.labels, "169.254.20.10", 53), pod.component
+            assert not stack.network.lets_out(pod.labels, "169.254.20.11", 53), pod.component
 
     def test_without_a_broker_nothing_is_open_towards_one(self) -> None:
         reached = matrix(rendered("no-broker"))

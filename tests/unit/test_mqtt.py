@@ -211,8 +211,29 @@ def test_a_consumers_session_is_declared_before_it_connects(in_mqtt_mode):
 def test_a_rotation_gives_new_passwords_and_keeps_the_cookie(plain):
     rotated = rendered(mqtt={"rotation": 2})
     assert named(rotated, "Secret", "mqtt").name != named(plain, "Secret", "mqtt").name
-    assert rotated["RandomPassword", "mqtt-app-password"].inputs["keepers"] == {"rotation": "2"}
+    assert rotated["RandomPassword", "mqtt-app-password-2"].inputs["keepers"] == {"rotation": "2"}
     assert "keepers" not in rotated["RandomPassword", "mqtt-cookie"].inputs
+
+
+def test_a_rotation_leaves_the_users_alone_that_readers_of_the_release_before_log_in_as(plain):
+    rotated = rendered(mqtt={"rotation": 2})
+
+    def users(stack):
+        content = named(stack, "Secret", "mqtt").inputs["stringData"]
+        probed = re.findall(r'user = "([^:]+):', content["probe"] + content["members"])
+        return [user["name"] for user in json.loads(content["definitions.json"])["users"]], probed
+
+    assert users(plain) == (["app", "accounts", "monitor"], ["monitor", "monitor"])
+    assert users(rotated) == (["app-2", "accounts-2", "monitor-2"], ["monitor-2", "monitor-2"])
+    config = named(rotated, "Secret", "app-config").inputs["stringData"]
+    assert config["AMQP_URL"].startswith("amqp://app-2:")
+    assert config["MQTT_MANAGEMENT_URL"].startswith("http://accounts-2:")
+
+
+def test_the_disk_alarm_of_a_volume_fits_one_that_was_made_smaller():
+    said = [configuration(broker(volume={"size": size}), site())["rabbitmq.conf"] for size in ("1Gi", "5Gi", "500Gi")]
+    limits = [int(re.search(r"disk_free_limit.absolute = (\d+)", text)[1]) for text in said]
+    assert limits == [2**30 // 5, 2**30, 2 * 2**30]
 
 
 def test_another_queue_gives_the_secret_another_name(plain):

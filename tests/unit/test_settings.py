@@ -91,6 +91,18 @@ class TestLayers:
         (project / "product.yaml").write_text("product: lamp\ntier: sandbox\n")
         assert resolve("anything", {}, root=project).tier == "sandbox"
 
+    @pytest.mark.parametrize("tier", ["sandbox", "testing", "small", "staging", "production"])
+    def test_a_tier_adds_nothing_to_another_product(self, project: Path, tier: str) -> None:
+        (project / "product.yaml").write_text("product: shop\nweb: {api: {command: [puma]}}\nsidekiq: {default: {}}\n")
+        shutil.copytree(ROOT / "settings" / "tiers", project / "settings" / "tiers", dirs_exist_ok=True)
+        made = resolve("shop", {"tier": tier}, root=project)
+        assert (list(made.web), list(made.sidekiq), list(made.redis), made.mqtt.where) == (["api"], ["default"], [], "none")
+
+    def test_a_tier_sizes_what_only_the_stack_names(self, project: Path) -> None:
+        tier_says(project, "staging", "redis: {cache: {memory_share: 0.5}, other: {}}\n")
+        made = resolve("staging", STAGING | {"redis": {"cache": {}}}, root=project)
+        assert {name: redis.memory_share for name, redis in made.redis.items()} == {"cache": 0.5}
+
 
 class TestTheEnginesConfiguration:
     def test_objects_arrive_as_json_and_scalars_as_they_stand(self) -> None:
@@ -211,10 +223,56 @@ class TestRefusals:
             ({"app": {"config": {"DATABASE_URL": "x"}}}, "settings: config var DATABASE_URL is set twice"),
             ({"app": {"secrets": ["SECRET_KEY_BASE"]}}, "settings: config var SECRET_KEY_BASE is set twice"),
             ({"redis": {"cache": {}}}, "settings: config var REDIS_URL is set twice"),
+            (
+                {"processes": {"redis-jobs": {"command": ["x"]}}},
+                "settings: processes.redis-jobs: the name 'redis-jobs' is taken by redis.jobs",
+            ),
+            (
+                {"web": {"mqtt-public": {"command": ["x"]}}},
+                "settings: web.mqtt-public: the name 'mqtt-public' is taken by Switchyard itself",
+            ),
+            (
+                {"web": {"web": {"config": {"WEB_CONCURRENCY": "2"}}}},
+                "settings: web.web.config.WEB_CONCURRENCY: say web.web.concurrency instead",
+            ),
+            ({"app": {"config": {"PORT": "80"}}}, "settings: app.config.PORT: say port of each process under web instead"),
+            (
+                {"sidekiq": {"alerts": {"config": {"RAILS_MAX_THREADS": "2"}}}},
+                "settings: sidekiq.alerts.config.RAILS_MAX_THREADS: say sidekiq.alerts.concurrency instead",
+            ),
+            (
+                {"mqtt": {"where": "external", "external": {"host": "mqtt", "port": 8883}}},
+                "settings: consumer.mode amqp needs an AMQP address, and an external broker is known by its MQTT address alone: "
+                "name AMQP_URL under app.secrets, or say consumer.mode: mqtt and replicas: 1",
+            ),
+            (
+                {"app": {"writable": ["/app/tmp"]}, "sidekiq": {"alerts": None}},
+                "settings: consumer.health.file: /tmp/heartbeat is in none of the folders under app.writable, and all else is read-only",
+            ),
         ],
     )
     def test_what_does_not_fit_together_is_refused(self, said: dict[str, Any], sentence: str) -> None:
         assert refused(said) == [sentence]
+
+    def test_an_external_broker_may_be_read_by_amqp_with_an_address_of_its_own(self) -> None:
+        said = {"mqtt": {"where": "external", "external": {"host": "mqtt", "port": 8883}}, "app": {"secrets": ["AMQP_URL"]}}
+        assert resolve("staging", STAGING | said).mqtt.where == "external"
+
+    @pytest.mark.parametrize("stack", ["acme.production", "Bright-Homes", "bright_homes", "a" * 90, "ends-"])
+    def test_a_stacks_name_that_makes_no_namespace_is_refused_before_anything_is_made(self, stack: str) -> None:
+        with pytest.raises(SettingsError) as caught:
+            resolve(stack, STAGING)
+        reason = "made of the stack's name, is none for Kubernetes; set another one with `namespace:`"
+        assert caught.value.problems == [f"Pulumi.{stack}.yaml: namespace: 'lamp-{stack}', {reason}"]
+
+    @pytest.mark.parametrize("stack", ["acme.production", "Bright-Homes", "bright_homes", "bright-homes"])
+    def test_any_stacks_name_does_beside_a_namespace_of_its_own(self, stack: str) -> None:
+        assert resolve(stack, STAGING | {"namespace": "lamps"}).namespace == "lamps"
+
+    @pytest.mark.parametrize("stack", ["a" * 59, "ends-"])
+    def test_a_stacks_name_that_makes_no_label_is_refused(self, stack: str) -> None:
+        with pytest.raises(SettingsError, match="is no label for Kubernetes"):
+            resolve(stack, STAGING | {"namespace": "lamps"})
 
     @pytest.mark.parametrize("tier", [None, "prod", "Staging", 3, ["staging"], {"name": "staging"}])
     def test_a_tier_that_does_not_exist_is_refused_with_the_list_of_those_that_do(self, tier: Any) -> None:
@@ -268,6 +326,10 @@ class TestRefusals:
         (project / "product.yaml").write_text(
             (project / "product.yaml").read_text().replace("product: lamp\nproduct: lamp\n", "product: lamp\n#\n")
         )
+        if file != "product.yaml":
+            # A tier sizes what the product has.
+            with (project / "product.yaml").open("a") as product:
+                product.write("redis: {jobs: {}}\n")
         name = Path(file).name
         assert refused({}, root=project) == [f'{name}:{line}: redis.jobs.polisy: unknown key - did you mean "policy"?']
 
