@@ -58,7 +58,7 @@ def on_sandbox(stack: Stack, nodes: int | None, progress: Progress) -> Target:
     stack = Stack.load(stack.name, path)
     checks.refuse_lacks(stack)
     target = open_target(stack, started.programs, workspace)
-    checks.check_cluster(target.reached(), stack)
+    _reachable(target, stack)
     return target
 
 
@@ -68,11 +68,16 @@ def on_own_cluster(stack: Stack, progress: Progress) -> Target:
     checks.require_login(stack)
     target = open_target(stack, machine.ensure(machine.ENGINE, progress), own_workspace())
     with progress.step("checking the cluster and the images"):
-        checks.all_of(
-            lambda: checks.check_cluster(target.reached(), stack),
-            lambda: checks.check_images(stack, machine.find("crane")),
-        )
+        _reachable(target, stack)
     return target
+
+
+def _reachable(target: Target, stack: Stack) -> None:
+    """Raise UserError when the cluster does not answer, the namespace is somebody else's or an image can not be pulled."""
+    checks.all_of(
+        lambda: checks.check_cluster(target.reached(), stack),
+        lambda: checks.check_images(stack, machine.find("crane")),
+    )
 
 
 def agree(target: Target, yes: bool) -> None:

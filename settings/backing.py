@@ -97,7 +97,10 @@ class Redis(Backing):
 
 
 class Queue(Model):
-    """A queue that keeps messages until the app has dealt with them. It exists before any device is let in."""
+    """A queue that keeps messages until the app has dealt with them. It exists before any device is let in.
+
+    Before a queue is renamed or dropped, let its reader empty it: the broker keeps what is in it, and nobody reads it any more.
+    """
 
     topics: list[MqttFilter] = Field(min_length=1)
     """MQTT topic filters whose messages it keeps, such as `lamps/+/fall`."""
