@@ -186,6 +186,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20, metavar="EVENTS", help="falls a second (default 20)")
     parser.add_argument("--stack", default="sandbox", help="the stack (default sandbox)")
     words = parser.parse_args()
+    if "node-cut" in (words.only or []) and not words.node:
+        parser.error("--only node-cut needs --node N: which node is to be cut off")
     installation = opened_installation(words.stack)
     lamps = installation.lamps()
     chosen = FAULTS | {"postgres-away": postgres_away(words.away)}

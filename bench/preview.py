@@ -87,7 +87,8 @@ def environment(folder: Path) -> dict[str, str]:
     env = pulumi_home.environment(programs.toolchain, os.environ)
     env["PATH"] = f"{programs.engine.parent}{os.pathsep}{env['PATH']}"
     own = {"PULUMI_BACKEND_URL": f"file://{folder / 'backend'}", "PULUMI_CONFIG_PASSPHRASE_FILE": str(folder / "passphrase")}
-    return env | own | {"KUBECONFIG": str(folder / "no-kubeconfig")}
+    # The Kubernetes provider leaves kubeconfigs in the folder of temporary files.
+    return env | own | {"KUBECONFIG": str(folder / "no-kubeconfig"), "TMPDIR": str(folder)}
 
 
 def copy_checkout(target: Path, stack: str) -> None:

@@ -10,6 +10,8 @@ from cli import console, process
 from cli.environment import logged_in, users
 from cli.kubectl import Kubectl
 from cli.stack import Stack
+from images import catalog
+from sandbox import layout
 from settings import SettingsError
 from tools.errors import UserError
 from tools.paths import ROOT, cache_dir
@@ -32,6 +34,14 @@ def refuse_missing_secrets(stack: Stack) -> None:
 def refuse_lacks(stack: Stack) -> None:
     """Raise SettingsError for everything that the stack still lacks: a cluster, secrets, digests."""
     refuse([f"Pulumi.{stack.name}.yaml: {lack}" for lack in stack.lacks()])
+
+
+def refuse_far_images(stack: Stack) -> None:
+    """Raise SettingsError for images of a sandbox stack that are neither built here nor in the sandbox's own registry."""
+    said = stack.settings
+    references = [said.images.reference(name) for name in said.image_names() if name not in catalog.names()]
+    why = f"the sandbox reaches no registry but its own, {layout.REGISTRY}: copy the image there, as docs/your-own-app.md says"
+    refuse([f"image {reference}: {why}" for reference in references if not reference.startswith(f"{layout.REGISTRY}/")])
 
 
 def set_secret(stack: Stack, name: str) -> str:

@@ -10,7 +10,7 @@ import click
 
 from cli import checks, console, images, machine, sandbox
 from cli.errors import MENDABLE
-from images import catalog
+from images import catalog, rootfs
 from sandbox import host
 from tools import golang, pulumi_home, toolchain
 from tools.errors import UserError
@@ -103,7 +103,7 @@ def disk() -> Finding:
 
 def packages() -> Finding:
     """Look for Debian's packages; apt-get installs what is missing during `up`."""
-    missing = host.missing_packages()
+    missing = sorted({*host.missing_packages(), *rootfs.missing_packages()})
     if not missing:
         return Finding("packages", "all there")
     apt = Path("/usr/bin/apt-get").exists()

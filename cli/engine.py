@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,9 @@ class Engine:
 
     def run(self, argv: list[str], *, to_stdout: bool = False) -> int:
         """Run a command line in the checkout and return its exit code."""
-        return process.run(argv, self.env, ROOT, to_stdout=to_stdout)
+        # The Kubernetes provider writes the kubeconfig into a temporary file and leaves it there.
+        with tempfile.TemporaryDirectory(prefix="switchyard-") as folder:
+            return process.run(argv, {**self.env, "TMPDIR": folder}, ROOT, to_stdout=to_stdout)
 
     def must(self, argv: list[str], then: str) -> None:
         """Run a command line; when it fails, `then` is what to do next."""

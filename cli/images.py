@@ -130,7 +130,7 @@ def push_command(names: tuple[str, ...], name: str) -> None:
 @names_argument
 @stack_option
 def pin_command(names: tuple[str, ...], name: str) -> None:
-    """Write the digests of images into a stack's file: ours by name, your own app's as NAME=REFERENCE.
+    """Write the digests of images into a stack's file: ours and upstream's by name, your own app's as NAME=REFERENCE.
 
     ./sy images pin -s staging; ./sy images pin app=ghcr.io/company/app:v12 -s staging
     """
@@ -139,9 +139,12 @@ def pin_command(names: tuple[str, ...], name: str) -> None:
     if target.stack.on_sandbox:
         raise UserError(f"stack {name} is on the sandbox: `./sy up` pins its images outside the tracked files")
     own = dict(word.split("=", 1) for word in names if "=" in word)
-    ours = wanted([word for word in names if "=" not in word], target.stack) if not own or len(own) < len(names) else []
+    upstream = [word for word in names if word in pin.upstream()]
+    named = [word for word in names if "=" not in word and word not in upstream]
+    ours = wanted(named, target.stack) if named or not names else []
     programs = machine.ensure(IMAGES, progress)
     pinned = pin.pins(ours, registry_of(target.stack, programs), programs.built) if ours else {}
+    pinned |= pin.upstream_pins(upstream, Registry("", programs.built)) if upstream else {}
     pinned |= {image: with_digest(reference, programs) for image, reference in own.items()}
     progress.close()
     for image, reference in pinned.items():

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from cli import console, images, machine, process
+from cli import checks, console, images, machine, process
 from cli.environment import users
 from cli.errors import FAILED, MENDABLE, OK
 from images import catalog
@@ -75,6 +75,11 @@ def pytest_argv(layers: Sequence[str], words: Sequence[str]) -> list[str]:
 def set_up(layers: Sequence[str], progress: Progress) -> dict[str, str]:
     """Build what the layers need and return the environment they run in."""
     if set(layers) & set(WITH_SANDBOX):
+        from cli.sandbox import room_gib
+
+        # Before half an hour of building, not after it.
+        checks.require_root()
+        checks.require_room(room_gib(catalog.names()))
         programs, _ = images.build_all(catalog.names(), progress)
     elif "engine" in layers:
         programs = machine.ensure(machine.ENGINE, progress)

@@ -50,6 +50,7 @@ def up(name: str, nodes: int | None, yes: bool) -> None:
 def on_sandbox(stack: Stack, nodes: int | None, progress: Progress) -> Target:
     """Start the sandbox with the images of the stack, and return the stack with its effective file."""
     checks.refuse_missing_secrets(stack)
+    checks.refuse_far_images(stack)
     wanted = [name for name in stack.settings.image_names() if name in catalog.names()]
     started = sandbox.start(nodes, wanted, progress)
     workspace = local_workspace()

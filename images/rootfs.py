@@ -169,16 +169,24 @@ def prepare_host(shell: Shell, *, unpacks: bool) -> None:
     """
     if unpacks and os.geteuid():
         raise UserError("Building images unpacks packages as root: run it as root (the sandbox needs root as well).")
-    needed = HOST_PACKAGES if unpacks else {"zstd": "zstd"}
-    missing = [package for program, package in needed.items() if not shutil.which(program)]
-    if unpacks and not KEYRING.is_file():
-        missing.append("debian-archive-keyring")
+    missing = missing_packages(unpacks=unpacks)
     if not missing:
         return
     if not shutil.which("apt-get"):
         raise UserError(f"Building images needs {', '.join(missing)}, and there is no apt-get: install them first.")
-    shell.run(["apt-get", "update"])
-    shell.run(["apt-get", "install", "--yes", "--no-install-recommends", *missing], env={"DEBIAN_FRONTEND": "noninteractive"})
+    # Another apt-get may run: wait for its lock instead of failing at once.
+    patient = ["apt-get", "-o", "DPkg::Lock::Timeout=120"]
+    shell.run([*patient, "update"])
+    shell.run([*patient, "install", "--yes", "--no-install-recommends", *missing], env={"DEBIAN_FRONTEND": "noninteractive"})
+
+
+def missing_packages(*, unpacks: bool = True) -> list[str]:
+    """Return the Debian packages that the builder needs and this machine lacks, each once."""
+    needed = HOST_PACKAGES if unpacks else {"zstd": "zstd"}
+    missing = {package for program, package in needed.items() if not shutil.which(program)}
+    if unpacks and not KEYRING.is_file():
+        missing.add("debian-archive-keyring")
+    return sorted(missing)
 
 
 def remove(folder: Path) -> None:

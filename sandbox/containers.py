@@ -81,10 +81,10 @@ def remove_cgroups(nodes: list[Node]) -> None:
 
 
 def remove_parents() -> None:
-    """Remove the cgroup that all containers had in common; another container engine's containers in it keep it."""
+    """Remove the cgroup that all containers had in common, and what killed ones left in it; one with a process in it stays."""
     for root in (CGROUPS, *CGROUPS.iterdir()):
-        if (root / PARENT).is_dir():
-            _remove(root / PARENT, tries=1)
+        for inner in _deepest_first(root / PARENT):
+            _remove(inner, tries=1)
 
 
 def _deepest_first(folder: Path) -> Iterator[Path]:

@@ -4,6 +4,8 @@ So every path on a node is what it is on a real one, nodes do not see each other
 container mounted is left on the host: all of it ends with the namespace.
 """
 
+import contextlib
+import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -117,7 +119,6 @@ def _mount_points() -> list[str]:
 
 
 def _remove_empty(path: Path) -> None:
-    try:
-        path.rmdir()
-    except OSError:
-        return
+    for folder, _, _ in os.walk(path, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()

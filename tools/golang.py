@@ -73,6 +73,8 @@ def _sources(folder: Path) -> Iterable[Path]:
 
 def environment(sources: Path, compiled: Path) -> dict[str, str]:
     """Return the environment of a Go command that keeps sources and compiled packages in these folders."""
+    # Go makes no folder for what it is at work on, and on another disk its gigabytes would not be counted.
+    compiled.mkdir(parents=True, exist_ok=True)
     return {
         **os.environ,
         "CGO_ENABLED": "0",
@@ -80,6 +82,7 @@ def environment(sources: Path, compiled: Path) -> dict[str, str]:
         # Without modcacherw nobody but root could remove the sources again.
         "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false -trimpath",
         "GOMODCACHE": str(sources),
+        "GOTMPDIR": str(compiled),
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
     }

@@ -134,6 +134,9 @@ def installed_pulumi() -> tuple[Path, Version] | None:
 def inspect_pulumi() -> InstalledPulumi | None:
     """Return the `pulumi` on PATH and what it lacks; None when there is none that answers."""
     program = shutil.which("pulumi")
+    # What we run as a child finds our own one on its PATH; that is not the machine's.
+    if program and Path(program).is_relative_to(cache_dir()):
+        return None
     version = Version.parse(_ask(program, "version")) if program else None
     if not program or not version:
         return None

@@ -133,6 +133,9 @@ def _build(module: Module, version: str, sources: Path, progress: Progress) -> N
     staging = folder.with_name(f".{folder.name}.{os.getpid()}")
     compiled = cache_dir() / "go" / f"build-{module.name}"
     log = cache_dir() / "logs" / f"tools-{module.name}.log"
+    # A Go that is ended leaves what it was at work on.
+    for left in compiled.glob("go-build*"):
+        _remove(left)
     try:
         with progress.step(f"building {', '.join(module.names)} (about {max(module.minutes, 1):.0f} min)"):
             golang.build(module, staging / "bin", log, golang.environment(sources, compiled))

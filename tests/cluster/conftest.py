@@ -1,5 +1,6 @@
 """The real thing: a sandbox cluster, and on it a stack of the tests' own that lives as long as the tests."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,7 +42,8 @@ def cluster_env(started: Started, tmp_path_factory: pytest.TempPathFactory) -> d
     """The environment of a person with a stock Pulumi."""
     toolchain = started.programs.toolchain
     if toolchain is None:
-        return stock_environment([started.programs.engine], Path.home() / ".pulumi", Path(sys.executable))
+        home = Path(os.environ.get("PULUMI_HOME", Path.home() / ".pulumi"))
+        return stock_environment([started.programs.engine], home, Path(sys.executable))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SWITCHYARD_STATE", str(tmp_path_factory.mktemp("home")))
         home = pulumi_home.pulumi_home(toolchain)

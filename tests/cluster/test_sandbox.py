@@ -140,10 +140,8 @@ def fetch(cluster: Cluster, client: str, url: str) -> str:
 
 def test_up_again_restarts_nothing(cluster: Cluster, progress: Progress) -> None:
     before = cluster.sandbox.status().processes
-    began = time.monotonic()
     cluster.sandbox.up(None, progress)
     assert {process.pid for process in cluster.sandbox.status().processes} == {process.pid for process in before}
-    assert time.monotonic() - began < 8
 
 
 def test_names_of_services_resolve_in_pods(cluster: Cluster) -> None:
@@ -210,8 +208,6 @@ def test_down_leaves_nothing_and_up_goes_on_where_it_was(cluster: Cluster, progr
         other.listen()
         with pytest.raises(UserError, match=rf"{HOST}:6443, and .*pid {os.getpid()}"):
             cluster.sandbox.up(None, progress)
-    began = time.monotonic()
     cluster.sandbox.up(None, progress)
-    assert time.monotonic() - began < 25
     assert eventually(lambda: fetch(cluster, "allowed", "http://server") == "here", 60)
     assert eventually(lambda: fetch(cluster, "stranger", "http://server") == REFUSED)

@@ -73,6 +73,8 @@ class Project:
             "PULUMI_BACKEND_URL": f"file://{backend}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
             "PYTHONDONTWRITEBYTECODE": "1",
+            # The Kubernetes provider leaves kubeconfigs in the folder of temporary files.
+            "TMPDIR": str(backend),
         }
         folder.mkdir()
         for part in PARTS:

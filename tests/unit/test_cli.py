@@ -300,6 +300,23 @@ def test_a_missing_secret_is_refused_with_the_command_that_sets_it(sandbox_stack
     checks.refuse_missing_secrets(replace(wanting, secrets=("SENTRY_DSN",)))
 
 
+def test_an_image_that_the_sandbox_can_not_pull_is_refused_before_anything_is_built(sandbox_stack):
+    said = sandbox_stack.settings
+    for image, refused in (
+        ("lamp", False),
+        (f"ghcr.io/shop/app@{DIGEST}", True),
+        ("shop", True),
+        (f"10.118.0.1:5000/shop@{DIGEST}", False),
+    ):
+        settings = said.model_copy(update={"app": said.app.model_copy(update={"image": image})})
+        stack = replace(sandbox_stack, settings=settings)
+        if refused:
+            with pytest.raises(SettingsError, match="reaches no registry but its own"):
+                checks.refuse_far_images(stack)
+        else:
+            checks.refuse_far_images(stack)
+
+
 def test_images_without_digest_and_a_missing_cluster_are_refused_at_once():
     with pytest.raises(SettingsError) as refused:
         checks.refuse_lacks(Stack.open("production"))

@@ -181,6 +181,14 @@ def test_what_a_killed_run_left_is_removed(module: Module, builds: Path, cache: 
     assert [name[:6] for name in left_in(cache)] == ["small-"]
 
 
+def test_go_works_in_the_cache_and_what_an_ended_one_left_there_is_removed(module: Module, builds: Path, cache: Path) -> None:
+    compiled = cache / "go" / "build-small"
+    assert golang.environment(cache, compiled)["GOTMPDIR"] == str(compiled)
+    (compiled / "go-build4711").mkdir()
+    toolchain.ensure(["small"], table=[module])
+    assert not compiled.exists()
+
+
 def test_two_runs_at_once_build_once(module: Module, builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
