@@ -60,8 +60,8 @@ def remove_run(layout: Layout) -> None:
     """Unmount the run folder with all that is mounted in it, and remove the mount points that were made for nodes."""
     for mount in mounts_under(RUN):
         run("umount", "--lazy", mount)
-    if RUN.is_dir():
-        _remove_empty(RUN)
+    for folder, _, _ in os.walk(RUN, topdown=False):
+        _remove_empty(Path(folder))
     for path in _made(layout):
         _remove_empty(Path(path))
     layout.mount_points.unlink(missing_ok=True)
@@ -119,6 +119,5 @@ def _mount_points() -> list[str]:
 
 
 def _remove_empty(path: Path) -> None:
-    for folder, _, _ in os.walk(path, topdown=False):
-        with contextlib.suppress(OSError):
-            Path(folder).rmdir()
+    with contextlib.suppress(OSError):
+        path.rmdir()
