@@ -6,7 +6,6 @@ as exactly one alert. Shared by the measurements and by the tests of faults.
 
 import http.client
 import json
-import ssl
 import threading
 import time
 import urllib.parse
@@ -22,6 +21,7 @@ from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from bench.figures import percentile
+from cli.demo import NamedContext
 
 EVENTS_PER_SECOND = 20.0
 KEEPALIVE_SECONDS = 10
@@ -51,24 +51,6 @@ class Api:
 
     url: str
     token: str
-
-
-class NamedContext(ssl.SSLContext):
-    """TLS that checks for one name, whatever address was dialled."""
-
-    server_name = ""
-
-    @classmethod
-    def trusting(cls, authority: str, server_name: str) -> "NamedContext":
-        """Return a context that trusts one authority and one name of those that it signed."""
-        context = cls(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=authority)
-        context.server_name = server_name
-        return context
-
-    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
-        """Wrap a socket, checking for our name."""
-        return super().wrap_socket(*arguments, **{**options, "server_hostname": self.server_name})
 
 
 class Alerts:

@@ -125,7 +125,7 @@ def _connected(demo: Demo) -> "Client":
     client = Client(CallbackAPIVersion.VERSION2, client_id=SERIAL, protocol=MQTTProtocolVersion.MQTTv311, reconnect_on_failure=False)
     client.username_pw_set(SERIAL, demo.passwords["DEMO_LAMP_PASSWORD"])
     client.tls_set_context(  # pyright: ignore[reportUnknownMemberType]: paho leaves the context's type out
-        _NamedContext.trusting(demo.authority, demo.server_name)
+        NamedContext.trusting(demo.authority, demo.server_name)
     )
     said: list[str] = []
     client.on_connect = lambda _client, _data, _flags, reason, _properties: said.append(str(reason))
@@ -144,13 +144,13 @@ def _connected(demo: Demo) -> "Client":
     return client
 
 
-class _NamedContext(ssl.SSLContext):
+class NamedContext(ssl.SSLContext):
     """TLS that expects the broker's name although an address is dialled: the certificate is older than the address."""
 
     server_name = ""
 
     @classmethod
-    def trusting(cls, authority: str, server_name: str) -> "_NamedContext":
+    def trusting(cls, authority: str, server_name: str) -> "NamedContext":
         """Return a context that trusts one authority, and one name of those that it signed."""
         context = cls(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=authority)

@@ -548,7 +548,7 @@ def test_a_fall_that_nobody_takes_says_how_far_it_came():
 
 
 def test_the_brokers_name_is_checked_although_its_address_is_dialled():
-    context = demo._NamedContext.trusting(AUTHORITY, "mqtt.lamps.example")
+    context = demo.NamedContext.trusting(AUTHORITY, "mqtt.lamps.example")
     assert context.check_hostname and context.verify_mode == ssl.CERT_REQUIRED
     left, right = socket.socketpair()
     with left, right:
