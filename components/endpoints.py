@@ -38,7 +38,7 @@ class Endpoint:
             user=said.user,
             password=secrets.value(said.password) if said.password else None,
             database=said.database,
-            tls=said.tls,
+            tls=said.tls != "disable",
             fingerprint=secrets.fingerprint(said.password) if said.password else "",
             ranges=tuple(said.ranges),
         )

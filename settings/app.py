@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from settings.types import AbsolutePath, Count, DnsLabel, Duration, EnvName, Model, MqttFilter, Port, Resources, seconds_of
+from settings.types import AbsolutePath, Cidr, Count, DnsLabel, Duration, EnvName, Model, MqttFilter, Placement, Port, Resources, seconds_of
 
 PRESTOP_SECONDS = 5
 """A pod keeps serving this long after it was told to go, so that every proxy has forgotten it (knowledge: 5 to 10 s)."""
@@ -31,6 +31,10 @@ class App(Model):
     """Raise it to generate all of `generate` anew."""
     egress_ports: list[Port] = [443, 587]
     """Ports of public addresses that the app may reach: HTTPS (Sentry) and mail submission (SendGrid)."""
+    egress_ranges: list[Cidr] = []
+    """Private addresses that the app may reach on these ports besides: a company's own mail server."""
+    service_account_annotations: dict[str, str] = {}
+    """Annotations of the ServiceAccount that the app's pods run as, such as a cloud's identity. Its token is not mounted."""
 
 
 class HttpHealth(Model):
@@ -72,6 +76,8 @@ class Process(Model):
     """How long it may work on after SIGTERM before it is killed."""
     resources: Resources = Resources(memory="512Mi")
     """What each pod asks for."""
+    placement: Placement | None = None
+    """Onto which nodes it goes; None: as the stack's `placement` says."""
 
     @property
     def grace_seconds(self) -> int:
@@ -168,6 +174,8 @@ class Schedule(Model):
     """A run that takes longer is ended."""
     resources: Resources = Resources(memory="512Mi")
     """What each run asks for."""
+    placement: Placement | None = None
+    """Onto which nodes it goes; None: as the stack's `placement` says."""
 
 
 class Release(Model):
@@ -179,6 +187,8 @@ class Release(Model):
     """A migration that takes longer has failed."""
     resources: Resources = Resources(memory="512Mi")
     """What it asks for."""
+    placement: Placement | None = None
+    """Onto which nodes it goes; None: as the stack's `placement` says."""
 
 
 Processes = dict[DnsLabel, Process]

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from settings.types import Bytes, Cidr, Count, DnsLabel, Duration, EnvName, Model, MqttFilter, Port, Resources
+from settings.types import Bytes, Cidr, Count, DnsLabel, Duration, EnvName, Model, MqttFilter, Pem, Placement, Port, Resources
 
 Where = Literal["cluster", "external", "none"]
 """`cluster`: the stack runs it; `external`: it is somebody else's; `none`: the product has none."""
@@ -23,8 +23,13 @@ class External(Model):
     """Name of the secret that holds the password, set with `pulumi config set --secret NAME`."""
     database: str = ""
     """Database name, Redis database number or virtual host."""
-    tls: bool = True
-    """Whether the connection is encrypted."""
+    tls: Literal["disable", "require", "verify-ca", "verify-full"] = "require"
+    """disable: in clear; require: encrypted, whoever answers; verify-ca: only a server whose certificate `ca` signed; verify-full: and
+    whose name it carries."""
+    ca: Pem | None = None
+    """The authority that signed the server's certificate, as PEM; None: those that the app's image trusts. No secret."""
+    version: str = ""
+    """The server's version, such as 13.16: what the app's client must be able to talk to."""
     ranges: list[Cidr] = ["0.0.0.0/0"]
     """Addresses that network policies let the app reach."""
 
@@ -50,7 +55,7 @@ class Volume(Model):
     size: Bytes = "10Gi"
     """Its size when it is made. Kubernetes fixes it then: grow the claims themselves first, then say the new size here."""
     storage_class: str | None = None
-    """Its StorageClass when it is made; None is the cluster's default."""
+    """Its StorageClass when it is made; None: as `cluster.storage_class` says."""
 
 
 class Postgres(Backing):
@@ -70,6 +75,8 @@ class Postgres(Backing):
     """Each member's data."""
     resources: Resources = Resources(cpu="250m", memory="1Gi")
     """What each member asks for."""
+    placement: Placement | None = None
+    """Onto which nodes it goes; None: as the stack's `placement` says."""
     rotation: int = Field(default=1, ge=1)
     """Raise it to generate new passwords."""
 
@@ -87,6 +94,8 @@ class Redis(Backing):
     """The append-only file; caches have none."""
     resources: Resources = Resources(memory="256Mi")
     """What it asks for."""
+    placement: Placement | None = None
+    """Onto which nodes it goes; None: as the stack's `placement` says."""
     rotation: int = Field(default=1, ge=1)
     """Raise it to generate a new password."""
 
@@ -135,6 +144,8 @@ class Mqtt(Backing):
     """Each member's messages."""
     resources: Resources = Resources(cpu="250m", memory="1Gi")
     """What each member asks for."""
+    placement: Placement | None = None
+    """Onto which nodes it goes; None: as the stack's `placement` says."""
     rotation: int = Field(default=1, ge=1)
     """Raise it to generate new passwords, for users of a new name; delete those of the generation before in the broker afterwards."""
 
@@ -143,3 +154,24 @@ class Mqtt(Backing):
         if self.where == "cluster" and self.members % 2 == 0:
             raise ValueError(f"expected an odd number of members, not {self.members}: an even one can not outvote itself")
         return self
+
+
+class Elasticsearch(Backing):
+    """Elasticsearch: one node, or several."""
+
+    where: Where = "none"
+    """Who runs it; a product that says nothing has none."""
+    members: Count = 3
+    """Nodes; odd, so that a majority can elect."""
+    config_var: EnvName = "ELASTICSEARCH_URL"
+    """The config var that the app reads."""
+    heap: Bytes | None = None
+    """Java's heap; None is half of the memory, and at most 31Gi, below which pointers stay compressed."""
+    volume: Volume = Volume(size="50Gi")
+    """Each node's indices."""
+    resources: Resources = Resources(cpu="500m", memory="4Gi")
+    """What each node asks for."""
+    placement: Placement | None = None
+    """Onto which nodes it goes; None: as the stack's `placement` says."""
+    rotation: int = Field(default=1, ge=1)
+    """Raise it to generate new passwords."""

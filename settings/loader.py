@@ -87,6 +87,8 @@ def resolve(stack: str, said: Mapping[str, Any], others: Iterable[str] = (), roo
     for values in _known_to_the_product(layers):
         merged = merge(merged, values)
     merged["web"] = _without_none(merged.get("web"))
+    # So that what is missing is named by its key: the identifier, which nothing can stand in for.
+    merged["cluster"] = _without_none(merged.get("cluster"))
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:

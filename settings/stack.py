@@ -4,11 +4,11 @@ from collections.abc import Container
 from pathlib import PurePosixPath
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPool, Web
-from settings.backing import Mqtt, Postgres, Redis
-from settings.types import Cidr, DnsLabel, Model
+from settings.backing import Elasticsearch, Mqtt, Postgres, Redis
+from settings.types import Bytes, Cidr, Cpu, DnsLabel, EnvName, HostName, Model, Placement, Port
 
 Tier = Literal["sandbox", "testing", "small", "staging", "production"]
 """What kind of installation it is; `settings/tiers/<tier>.yaml` says what that means."""
@@ -17,18 +17,35 @@ Tier = Literal["sandbox", "testing", "small", "staging", "production"]
 class Cluster(Model):
     """The cluster that the stack stands on. Without `context` nothing can be brought up, only previewed."""
 
-    identifier: str = "sandbox"
-    """The cluster's lasting name. Without one a changed kubeconfig would replace every resource."""
+    identifier: str = Field(min_length=1)
+    """The cluster's lasting name; `sandbox` is the embedded one. Without one a changed kubeconfig would replace every resource."""
     kubeconfig: str | None = None
     """Path of the kubeconfig file; `~` is the user's home. None: the KUBECONFIG variable or ~/.kube/config."""
     context: str | None = None
     """Context in it, always said: whichever is current by chance is not taken."""
     api_server: list[Cidr] = ["0.0.0.0/0"]
     """Addresses of the API server, which Patroni must reach through its network policy."""
+    api_server_ports: list[Port] = [443, 6443]
+    """Its ports: most networks see them after translation."""
     dns: dict[str, str] = {"k8s-app": "kube-dns"}
-    """Labels of the cluster DNS pods in kube-system."""
+    """Labels of the cluster DNS pods."""
+    dns_namespace: DnsLabel = "kube-system"
+    """Their namespace."""
     dns_ranges: list[Cidr] = ["169.254.20.10/32"]
     """Addresses of DNS servers that are no such pods: the cache on each node (NodeLocal DNSCache), where there is one."""
+    storage_class: str | None = None
+    """StorageClass of all volumes that name none of their own; None is the cluster's default."""
+
+
+class RegistryLogin(Model):
+    """An account that images are pulled with; the stack makes the Secret for the kubelet from it."""
+
+    server: str
+    """The registry, such as ghcr.io."""
+    user: str
+    """Account."""
+    password: EnvName
+    """Name of the secret that holds the password or token, set with `pulumi config set --secret NAME`."""
 
 
 class Images(Model):
@@ -39,7 +56,9 @@ class Images(Model):
     pinned: dict[str, str] = {}
     """Image name -> reference with digest, as `./sy images pin` writes it."""
     pull_secrets: list[str] = []
-    """Names of Secrets in the namespace that the kubelet pulls with."""
+    """Names of Secrets in the namespace that the kubelet pulls with, made by somebody else."""
+    login: RegistryLogin | None = None
+    """An account of the registry; None: it asks for none, or `pull_secrets` has it."""
     pull_policy: Literal["IfNotPresent", "Always"] = "IfNotPresent"
     """When the kubelet asks the registry."""
 
@@ -59,6 +78,17 @@ class Edge(Model):
     """Addresses that may."""
 
 
+class Budget(Model):
+    """What the stack may ask the cluster for, all its pods together, also while it rolls out."""
+
+    cpu: Cpu
+    """Requested processor time."""
+    memory: Bytes
+    """Requested memory."""
+    storage: Bytes
+    """Volumes."""
+
+
 class Settings(Model):
     """Everything a stack says, all layers merged."""
 
@@ -68,7 +98,15 @@ class Settings(Model):
     """What kind of installation it is."""
     namespace: DnsLabel | None = None
     """Its namespace; None is `<product>-<stack>`."""
-    cluster: Cluster = Cluster()
+    domain: HostName | None = None
+    """The host name that people reach it by; no two stacks share one. Devices dial `mqtt.<domain>` unless `mqtt.host_names` says more."""
+    protect: bool = True
+    """Whether deleting or replacing what keeps data is refused, also by a plain `pulumi up`."""
+    budget: Budget | None = None
+    """What it may ask the cluster for; None: it is not limited."""
+    placement: Placement = Placement()
+    """Onto which nodes its pods go, unless a component says otherwise."""
+    cluster: Cluster
     """Where it stands."""
     images: Images = Images()
     """Where images come from."""
@@ -92,6 +130,8 @@ class Settings(Model):
     """Named Valkey servers: one for jobs, others may be caches."""
     mqtt: Mqtt = Mqtt()
     """The broker."""
+    elasticsearch: Elasticsearch = Elasticsearch()
+    """The search engine."""
     edge: Edge = Edge()
     """Who may reach the web processes."""
 
@@ -110,9 +150,10 @@ class Settings(Model):
 
     def secret_names(self) -> list[str]:
         """Return the names of all secrets that a human sets, sorted."""
-        services = [self.postgres, self.mqtt, *self.redis.values()]
+        services = [self.postgres, self.mqtt, self.elasticsearch, *self.redis.values()]
         external = [s.external.password for s in services if s.where == "external" and s.external and s.external.password]
-        return sorted({*self.app.secrets, *external})
+        login = [self.images.login.password] if self.images.login else []
+        return sorted({*self.app.secrets, *external, *login})
 
     def image_names(self) -> list[str]:
         """Return the names of the images that the stack runs."""
@@ -207,4 +248,5 @@ class Settings(Model):
         names += [redis.config_var for redis in self.redis.values() if redis.where != "none"]
         mqtt = self.mqtt
         brokers = {"cluster": [mqtt.amqp_var, mqtt.mqtt_var, mqtt.management_var], "external": [mqtt.mqtt_var], "none": []}
-        return names + brokers[mqtt.where]
+        search = [self.elasticsearch.config_var] if self.elasticsearch.where != "none" else []
+        return names + brokers[mqtt.where] + search

@@ -2,7 +2,7 @@
 
 import re
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -96,6 +96,19 @@ def _mqtt_filter(value: str) -> str:
     return value
 
 
+def _pem(value: str) -> str:
+    if not re.search(r"-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----", value):
+        raise ValueError("expected a certificate as PEM, beginning with -----BEGIN CERTIFICATE-----")
+    return value
+
+
+def _host_name(value: str) -> str:
+    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    if len(value) > 253 or not re.fullmatch(rf"({label}\.)+{label}", value):
+        raise ValueError("expected a host name such as lamps.example.com")
+    return value
+
+
 Bytes = Annotated[str, AfterValidator(_bytes)]
 """Memory or storage as Kubernetes writes it: 512Mi, 1.5Gi, 20G."""
 Cpu = Annotated[str, AfterValidator(_cores)]
@@ -112,6 +125,10 @@ AbsolutePath = Annotated[str, AfterValidator(_path)]
 """A path inside a container."""
 Cidr = Annotated[str, AfterValidator(_cidr)]
 """A range of addresses."""
+Pem = Annotated[str, AfterValidator(_pem)]
+"""One or more certificates as PEM."""
+HostName = Annotated[str, AfterValidator(_host_name)]
+"""A full host name: lamps.example.com."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 """A TCP port."""
 Count = Annotated[int, Field(ge=1, le=100)]
@@ -127,3 +144,23 @@ class Resources(Model):
     """Memory, as request and as limit."""
     scratch: Bytes = "256Mi"
     """Space on the node's disk for logs and temporary files, as request and as limit (ephemeral-storage)."""
+
+
+class Toleration(Model):
+    """A taint that pods put up with."""
+
+    key: str
+    """The taint's key."""
+    value: str | None = None
+    """The taint's value; None: any."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """The taint's effect; None: all."""
+
+
+class Placement(Model):
+    """Onto which nodes pods go."""
+
+    node_selector: dict[str, str] = {}
+    """Labels that a node must have."""
+    tolerations: list[Toleration] = []
+    """Taints that do not keep the pods away."""

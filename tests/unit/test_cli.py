@@ -175,7 +175,7 @@ def test_a_pin_is_written_below_the_images(pulumi):
 
 
 def test_kubectl_never_uses_the_current_context():
-    client = Kubectl(Path("/bin/kubectl"), Cluster(kubeconfig="~/kube", context="company"), "lamp-staging")
+    client = Kubectl(Path("/bin/kubectl"), Cluster(identifier="company", kubeconfig="~/kube", context="company"), "lamp-staging")
     home = str(Path.home())
     assert client.argv("get", "pods") == [
         "/bin/kubectl", "--kubeconfig", f"{home}/kube", "--context", "company", "--namespace", "lamp-staging", "get", "pods",

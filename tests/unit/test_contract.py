@@ -18,6 +18,8 @@ from settings.types import seconds_of
 from tests.unit.connectivity import Network, matches
 from tests.unit.rendering import SENTINEL, Registered, render
 
+NAMED = {"identifier": "company"}
+
 EXTERNAL = {
     "postgres": {
         "where": "external",
@@ -30,11 +32,11 @@ EXTERNAL = {
 }
 STACKS: dict[str, dict[str, Any]] = {
     "sandbox": {"tier": "sandbox"},
-    "staging": {"tier": "staging", "edge": {"namespaces": ["envoy-gateway-system"]}},
-    "production": {"tier": "production", "images": {"pull_secrets": ["registry"]}},
-    "mqtt-mode": {"tier": "staging", "consumer": {"mode": "mqtt", "replicas": 1}, "mqtt": {"queues": {"falls": None}}},
-    "no-broker": {"tier": "staging", "consumer": {"where": "none"}, "mqtt": {"where": "none"}},
-    "external": {"tier": "staging", **EXTERNAL},
+    "staging": {"tier": "staging", "cluster": NAMED, "edge": {"namespaces": ["envoy-gateway-system"]}},
+    "production": {"tier": "production", "cluster": NAMED, "images": {"pull_secrets": ["registry"]}},
+    "mqtt-mode": {"tier": "staging", "cluster": NAMED, "consumer": {"mode": "mqtt", "replicas": 1}, "mqtt": {"queues": {"falls": None}}},
+    "no-broker": {"tier": "staging", "cluster": NAMED, "consumer": {"where": "none"}, "mqtt": {"where": "none"}},
+    "external": {"tier": "staging", "cluster": NAMED, **EXTERNAL},
     "rotated": {
         "tier": "sandbox",
         "postgres": {"rotation": 2},
@@ -44,6 +46,7 @@ STACKS: dict[str, dict[str, Any]] = {
     },
     "everything": {
         "tier": "staging",
+        "cluster": NAMED,
         "redis": {"cache": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}},
         "processes": {
             "clock": {"command": ["bin/clock"], "singleton": True},
@@ -411,6 +414,7 @@ class TestRelease:
         patient = {"start_within": "20m", "replicas": 3}
         said = {
             "tier": "staging",
+            "cluster": NAMED,
             "web": {"web": patient},
             "sidekiq": {"alerts": patient | {"stop_within": "1h", "singleton": True, "replicas": 1}},
         }

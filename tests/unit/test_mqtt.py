@@ -18,6 +18,8 @@ from settings.stack import Images
 from settings.types import Resources
 from tests.unit.rendering import Registered, render
 
+NAMED = {"identifier": "company"}
+
 HASHES = {"app": "a", "accounts": "b", "monitor": "c"}
 FALLS = {"falls": Queue(topics=["lamps/+/fall", "alarms/#"])}
 
@@ -170,11 +172,11 @@ def test_the_certificate_names_what_devices_dial_first():
     assert {"mqtt", "mqtt.lamp-test.svc", "mqtt.lamp-test.svc.cluster.local"} <= set(names)
 
 
-MQTT_MODE = {"tier": "staging", "consumer": {"mode": "mqtt", "replicas": 1}, "mqtt": {"queues": {"falls": None}}}
+MQTT_MODE = {"tier": "staging", "cluster": NAMED, "consumer": {"mode": "mqtt", "replicas": 1}, "mqtt": {"queues": {"falls": None}}}
 
 
 def rendered(**said) -> dict[tuple[str, str], Registered]:
-    base = {"tier": "staging", **said}
+    base = {"tier": "staging", "cluster": NAMED, **said}
     return {(one.kind, one.name): one for one in render("staging", base)}
 
 

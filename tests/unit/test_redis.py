@@ -10,6 +10,8 @@ from settings.backing import Redis
 from settings.types import Resources, bytes_of
 from tests.unit.rendering import SENTINEL, render
 
+NAMED = {"identifier": "company"}
+
 JOBS = Redis()
 CACHE = Redis(policy="allkeys-lru")
 
@@ -53,7 +55,11 @@ def test_passwords_are_digests_and_both_generations_are_accepted():
 
 @pytest.fixture(scope="module")
 def rendered():
-    said = {"tier": "staging", "redis": {"jobs": {"rotation": 2}, "cache": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}}}
+    said = {
+        "tier": "staging",
+        "cluster": NAMED,
+        "redis": {"jobs": {"rotation": 2}, "cache": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}},
+    }
     return {one.name: one for one in render("test", said) if one.kind == "StatefulSet"}
 
 

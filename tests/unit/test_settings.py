@@ -16,7 +16,10 @@ from settings.backing import Postgres
 from settings.loader import ROOT, merge, read_stack_file
 from settings.types import bytes_of, cores_of, seconds_of
 
-STAGING = {"tier": "staging"}
+NAMED = {"identifier": "company"}
+NAMED_TEXT = '{"identifier": "company"}'
+
+STAGING = {"tier": "staging", "cluster": NAMED}
 SENTINEL = "hunter2-Do-Not-Print"
 
 
@@ -88,14 +91,14 @@ class TestLayers:
         assert made.mqtt.queues
 
     def test_a_tier_may_be_said_by_the_product(self, project: Path) -> None:
-        (project / "product.yaml").write_text("product: lamp\ntier: sandbox\n")
+        (project / "product.yaml").write_text("product: lamp\ntier: sandbox\ncluster: {identifier: sandbox}\n")
         assert resolve("anything", {}, root=project).tier == "sandbox"
 
     @pytest.mark.parametrize("tier", ["sandbox", "testing", "small", "staging", "production"])
     def test_a_tier_adds_nothing_to_another_product(self, project: Path, tier: str) -> None:
         (project / "product.yaml").write_text("product: shop\nweb: {api: {command: [puma]}}\nsidekiq: {default: {}}\n")
         shutil.copytree(ROOT / "settings" / "tiers", project / "settings" / "tiers", dirs_exist_ok=True)
-        made = resolve("shop", {"tier": tier}, root=project)
+        made = resolve("shop", {"tier": tier, "cluster": NAMED}, root=project)
         assert (list(made.web), list(made.sidekiq), list(made.redis), made.mqtt.where) == (["api"], ["default"], [], "none")
 
     def test_a_tier_sizes_what_only_the_stack_names(self, project: Path) -> None:
@@ -106,16 +109,16 @@ class TestLayers:
 
 class TestTheEnginesConfiguration:
     def test_objects_arrive_as_json_and_scalars_as_they_stand(self) -> None:
-        made = load("staging", {"tier": "staging", "namespace": "lamps", "postgres": '{"members": 5}'})
+        made = load("staging", {"tier": "staging", "cluster": NAMED_TEXT, "namespace": "lamps", "postgres": '{"members": 5}'})
         assert (made.namespace, made.postgres.members) == ("lamps", 5)
 
     def test_a_key_set_to_null_arrives_as_an_empty_string_and_counts_as_null(self) -> None:
-        assert load("staging", {"tier": "staging", "namespace": "", "sidekiq": ""}).sidekiq == {}
+        assert load("staging", {"tier": "staging", "cluster": NAMED_TEXT, "namespace": "", "sidekiq": ""}).sidekiq == {}
 
     @pytest.mark.parametrize("text", ["{", "[", '{"members": 3', "{x}", "none", "3", "true"])
     def test_text_that_is_no_object_is_refused_and_never_a_traceback(self, text: str) -> None:
         with pytest.raises(SettingsError) as caught:
-            load("staging", {"tier": "staging", "postgres": text})
+            load("staging", {"tier": "staging", "cluster": NAMED_TEXT, "postgres": text})
         assert caught.value.problems == [f"Pulumi.staging.yaml: postgres: {text!r}: expected a map of settings"]
 
 
@@ -307,18 +310,22 @@ class TestRefusals:
 
     def test_the_line_of_the_stack_file_is_named(self, project: Path) -> None:
         file = project / "Pulumi.staging.yaml"
-        file.write_text("config:\n  switchyard:tier: staging\n  switchyard:postgres:\n    volume:\n      size: 10Gi\n    membres: 3\n")
+        file.write_text(
+            "config:\n  switchyard:cluster: {identifier: c}\n  switchyard:tier: staging\n  switchyard:postgres:\n    volume:\n      size: 10Gi\n    membres: 3\n"
+        )
         said, others = read_stack_file(file)
         with pytest.raises(SettingsError) as caught:
             resolve("staging", said, others, project)
-        assert caught.value.problems == ['Pulumi.staging.yaml:6: postgres.membres: unknown key - did you mean "members"?']
+        assert caught.value.problems == ['Pulumi.staging.yaml:7: postgres.membres: unknown key - did you mean "members"?']
 
     def test_the_line_of_a_list_item_is_named(self, project: Path) -> None:
         file = project / "Pulumi.staging.yaml"
-        file.write_text("config:\n  switchyard:tier: staging\n  switchyard:edge:\n    ranges:\n      - 10.0.0.0/8\n      - nowhere\n")
+        file.write_text(
+            "config:\n  switchyard:cluster: {identifier: c}\n  switchyard:tier: staging\n  switchyard:edge:\n    ranges:\n      - 10.0.0.0/8\n      - nowhere\n"
+        )
         with pytest.raises(SettingsError) as caught:
             resolve("staging", *read_stack_file(file), project)
-        assert caught.value.problems == ["Pulumi.staging.yaml:6: edge.ranges.1: 'nowhere': expected an address range such as 10.1.0.0/16"]
+        assert caught.value.problems == ["Pulumi.staging.yaml:7: edge.ranges.1: 'nowhere': expected an address range such as 10.1.0.0/16"]
 
     @pytest.mark.parametrize(("file", "line"), [("product.yaml", 3), ("settings/tiers/staging.yaml", 2)])
     def test_a_mistake_in_a_lower_layer_names_that_layers_file_and_line(self, project: Path, file: str, line: int) -> None:
@@ -361,7 +368,7 @@ class TestSecrets:
 
     def test_the_values_of_secrets_are_never_in_an_error(self) -> None:
         with pytest.raises(SettingsError) as caught:
-            load("staging", {"tier": "staging", "SENTRY_DSN": SENTINEL, "typo": SENTINEL, "postgres": '{"x": 1}'})
+            load("staging", {"tier": "staging", "cluster": NAMED_TEXT, "SENTRY_DSN": SENTINEL, "typo": SENTINEL, "postgres": '{"x": 1}'})
         assert SENTINEL not in str(caught.value)
 
     def test_secrets_are_those_of_the_app_and_of_external_services_in_use(self) -> None:
@@ -386,7 +393,7 @@ class TestWhatAStackLacks:
 
     def test_a_stack_with_everything_lacks_nothing(self) -> None:
         pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in ("lamp", "postgres", "valkey", "rabbitmq")}
-        made = resolve("staging", STAGING | {"cluster": {"context": "company"}, "images": {"pinned": pinned}})
+        made = resolve("staging", STAGING | {"cluster": {**NAMED, "context": "company"}, "images": {"pinned": pinned}})
         assert made.lacks([]) == []
 
     def test_a_tag_is_no_digest(self) -> None:
@@ -457,7 +464,7 @@ def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 class TestGracePeriods:
     def test_a_pod_is_given_longer_than_what_it_waits_for(self) -> None:
-        made = resolve("production", {"tier": "production"})
+        made = resolve("production", {"tier": "production", "cluster": NAMED})
         web, pool = made.web["web"], made.sidekiq["alerts"]
         assert web.grace_seconds > seconds_of(web.stop_within) + 5
         assert pool.grace_seconds > seconds_of(pool.stop_within)
@@ -480,7 +487,7 @@ class TestTheFilesOfTheRepository:
 
     @pytest.mark.parametrize("tier", ["sandbox", "testing", "small", "staging", "production"])
     def test_every_tier_makes_valid_settings(self, tier: str) -> None:
-        assert resolve("x", {"tier": tier}).tier == tier
+        assert resolve("x", {"tier": tier, "cluster": NAMED}).tier == tier
 
     def test_staging_and_production_have_the_same_shape(self) -> None:
         def shape(value: Any) -> Any:
@@ -559,7 +566,7 @@ class TestAnythingAtAll:
         except yaml.YAMLError:
             return
         try:
-            load("staging", {"tier": "staging", "postgres": text})
+            load("staging", {"tier": "staging", "cluster": NAMED_TEXT, "postgres": text})
         except SettingsError as error:
             assert error.problems
 
