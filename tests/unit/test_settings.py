@@ -311,7 +311,8 @@ class TestRefusals:
     def test_the_line_of_the_stack_file_is_named(self, project: Path) -> None:
         file = project / "Pulumi.staging.yaml"
         file.write_text(
-            "config:\n  switchyard:cluster: {identifier: c}\n  switchyard:tier: staging\n  switchyard:postgres:\n    volume:\n      size: 10Gi\n    membres: 3\n"
+            "config:\n  switchyard:cluster: {identifier: c}\n  switchyard:tier: staging\n"
+            "  switchyard:postgres:\n    volume:\n      size: 10Gi\n    membres: 3\n"
         )
         said, others = read_stack_file(file)
         with pytest.raises(SettingsError) as caught:
@@ -321,7 +322,8 @@ class TestRefusals:
     def test_the_line_of_a_list_item_is_named(self, project: Path) -> None:
         file = project / "Pulumi.staging.yaml"
         file.write_text(
-            "config:\n  switchyard:cluster: {identifier: c}\n  switchyard:tier: staging\n  switchyard:edge:\n    ranges:\n      - 10.0.0.0/8\n      - nowhere\n"
+            "config:\n  switchyard:cluster: {identifier: c}\n  switchyard:tier: staging\n"
+            "  switchyard:edge:\n    ranges:\n      - 10.0.0.0/8\n      - nowhere\n"
         )
         with pytest.raises(SettingsError) as caught:
             resolve("staging", *read_stack_file(file), project)
