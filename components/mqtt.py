@@ -114,8 +114,14 @@ class MqttBroker(pulumi.ComponentResource):
             from_secret("tls", _certificate(name, args, site, authority, child)),
             empty_dir("tmp", "64Mi"),
         ]
-        pod = Pod(component=COMPONENT, containers=[_container(args, site)], volumes=volumes, grace_seconds=GRACE_SECONDS)
-        claims = [claim("data", args.volume.size, args.volume.storage_class)]
+        pod = Pod(
+            component=COMPONENT,
+            containers=[_container(args, site)],
+            volumes=volumes,
+            grace_seconds=GRACE_SECONDS,
+            placement=args.placement,
+        )
+        claims = [claim("data", args.volume, site)]
         stateful_set(name, pod, site, keeping_claims(child), replicas=args.members, service_name=MEMBERS, claims=claims)
 
         inner = {"epmd": (EPMD, EPMD), "distribution": (DISTRIBUTION, DISTRIBUTION)}

@@ -58,7 +58,7 @@ class Postgres(pulumi.ComponentResource):
             workload.keeping_claims(pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[rights]))),
             replicas=args.members,
             service_name=MEMBERS_SERVICE,
-            claims=[workload.claim("data", args.volume.size, args.volume.storage_class)],
+            claims=[workload.claim("data", args.volume, site)],
         )
         self.endpoint = Endpoint(
             service=COMPONENT,
@@ -127,6 +127,7 @@ def _pod(args: backing.Postgres, site: Site, config: str, keys: str) -> workload
         labels={"cluster-name": SCOPE},
         grace_seconds=GRACE_SECONDS,
         service_account=COMPONENT,
+        placement=args.placement,
     )
 
 

@@ -52,7 +52,7 @@ class Redis(pulumi.ComponentResource):
             child,
             replicas=1,
             service_name=component,
-            claims=[workload.claim("data", args.volume.size, args.volume.storage_class)] if args.persistent else [],
+            claims=[workload.claim("data", args.volume, site)] if args.persistent else [],
         )
         self.endpoint = Endpoint(
             service=component, host=component, port=PORT, user="default", password=accepted[0], fingerprint=str(args.rotation)
@@ -121,4 +121,10 @@ def _pod(component: str, args: backing.Redis, site: Site, config: str, keys: str
     )
     volumes = [workload.from_config("config", config), workload.from_secret("keys", keys)]
     scratch: list[core.v1.VolumeArgs] = [] if args.persistent else [workload.empty_dir("data", args.resources.scratch)]
-    return workload.Pod(component=component, containers=[container], volumes=[*volumes, *scratch], grace_seconds=GRACE_SECONDS)
+    return workload.Pod(
+        component=component,
+        containers=[container],
+        volumes=[*volumes, *scratch],
+        grace_seconds=GRACE_SECONDS,
+        placement=args.placement,
+    )

@@ -73,6 +73,7 @@ class Release:
             uid=self.app.uid,
             grace_seconds=grace_seconds,
             restart_policy=restart_policy,
+            placement=said.placement,
         )
 
     def _folders(self, said: Process | Schedule | ReleaseSettings, site: Site) -> core.v1.ContainerArgs:

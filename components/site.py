@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pulumi
 
-from settings.stack import Images, Settings
+from settings.stack import Cluster, Images, Settings
+from settings.types import Placement
 
 CLIENT_LABEL = "switchyard.dev/client-of-"
 """Prefix of the label that a pod carries for each service it may reach; network policies select by it."""
@@ -24,12 +25,10 @@ class Site:
     tier: str
     namespace: str
     images: Images
-    api_server: tuple[str, ...]
-    """Address ranges of the API server."""
-    dns: Mapping[str, str]
-    """Labels of the cluster's DNS pods."""
-    dns_ranges: tuple[str, ...] = ()
-    """Addresses of DNS servers that are no such pods."""
+    cluster: Cluster
+    """Where its API server, DNS and volumes are."""
+    placement: Placement = Placement()
+    """Onto which nodes pods go whose component does not say."""
     home: pulumi.Input[str] = ""
     """The namespace's name again, as the made Namespace tells it: what takes it is made after the namespace."""
 
@@ -42,9 +41,8 @@ class Site:
             tier=settings.tier,
             namespace=settings.namespace or f"{settings.product}-{stack}",
             images=settings.images,
-            api_server=tuple(settings.cluster.api_server),
-            dns=settings.cluster.dns,
-            dns_ranges=tuple(settings.cluster.dns_ranges),
+            cluster=settings.cluster,
+            placement=settings.placement,
         )
 
     @property

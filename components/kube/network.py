@@ -74,9 +74,9 @@ def among_members(name: str, component: str, site: Site, ports: Ports, opts: pul
 
 
 def to_api_server(name: str, component: str, site: Site, opts: pulumi.ResourceOptions) -> None:
-    """Make the policy that lets a component reach the API server: most networks see its address after translation, on 6443."""
-    peers = [addresses(cidr) for cidr in site.api_server]
-    allow_out(f"{name}-api-server", component, site, site.selector(component), peers, [443, 6443], opts)
+    """Make the policy that lets a component reach the API server."""
+    peers = [addresses(cidr) for cidr in site.cluster.api_server]
+    allow_out(f"{name}-api-server", component, site, site.selector(component), peers, site.cluster.api_server_ports, opts)
 
 
 def to_public(name: str, component: str, site: Site, selector: Mapping[str, str], ports: Ports, opts: pulumi.ResourceOptions) -> None:
@@ -93,7 +93,7 @@ def default_deny(name: str, site: Site, opts: pulumi.ResourceOptions) -> None:
         opts=opts,
     )
     dns = [networking.v1.NetworkPolicyPortArgs(protocol=protocol, port=port) for protocol in ("UDP", "TCP") for port in (53, 1053)]
-    servers = [pods_of_namespace("kube-system", site.dns), *map(addresses, site.dns_ranges)]
+    servers = [pods_of_namespace(site.cluster.dns_namespace, site.cluster.dns), *map(addresses, site.cluster.dns_ranges)]
     rule = networking.v1.NetworkPolicyEgressRuleArgs(to=servers, ports=dns)
     _policy(f"{name}-dns", "network", site, {}, opts, egress=[rule], kube_name="dns")
 

@@ -8,7 +8,8 @@ from pulumi_kubernetes import apps, core, meta, policy
 
 from components.kube.security import SERVER_UID, container_security, pod_security
 from components.site import Site
-from settings.types import Resources
+from settings.backing import Volume
+from settings.types import Placement, Resources, Toleration
 
 LOST_NODE_SECONDS = 10
 """A pod of a lost node is replaced after this long; Kubernetes' own default is 300."""
@@ -34,6 +35,8 @@ class Pod:
     service_account: pulumi.Input[str] | None = None
     """A ServiceAccount whose token is mounted; None: no token."""
     restart_policy: str | None = None
+    placement: Placement | None = None
+    """Onto which nodes it goes; None: as the stack says."""
 
 
 def requirements(resources: Resources) -> core.v1.ResourceRequirementsArgs:
@@ -87,6 +90,7 @@ def container(
 
 def template(pod: Pod, site: Site) -> core.v1.PodTemplateSpecArgs:
     """Return the template of a pod: restricted profile, short tolerations for lost nodes, spread over nodes."""
+    placement = pod.placement or site.placement
     return core.v1.PodTemplateSpecArgs(
         metadata=meta.v1.ObjectMetaArgs(labels={**site.labels(pod.component), **pod.labels}, annotations=dict(pod.annotations) or None),
         spec=core.v1.PodSpecArgs(
@@ -100,7 +104,8 @@ def template(pod: Pod, site: Site) -> core.v1.PodTemplateSpecArgs:
             image_pull_secrets=[core.v1.LocalObjectReferenceArgs(name=name) for name in site.images.pull_secrets] or None,
             termination_grace_period_seconds=pod.grace_seconds,
             restart_policy=pod.restart_policy,
-            tolerations=[_lost_node(key) for key in ("not-ready", "unreachable")],
+            node_selector=placement.node_selector or None,
+            tolerations=[_lost_node(key) for key in ("not-ready", "unreachable")] + [_toleration(said) for said in placement.tolerations],
             topology_spread_constraints=[_spread(pod.component, site)],
         ),
     )
@@ -185,14 +190,14 @@ def keeping_claims(opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["spec.volumeClaimTemplates"]))
 
 
-def claim(name: str, size: str, storage_class: str | None) -> core.v1.PersistentVolumeClaimArgs:
-    """Return the template of a volume claim for one pod at a time."""
+def claim(name: str, volume: Volume, site: Site) -> core.v1.PersistentVolumeClaimArgs:
+    """Return the template of a volume claim for one pod at a time; without a class of its own it is of the stack's, or the cluster's default."""
     return core.v1.PersistentVolumeClaimArgs(
         metadata=meta.v1.ObjectMetaArgs(name=name),
         spec=core.v1.PersistentVolumeClaimSpecArgs(
             access_modes=["ReadWriteOnce"],
-            storage_class_name=storage_class,
-            resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": size}),
+            storage_class_name=volume.storage_class or site.cluster.storage_class,
+            resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": volume.size}),
         ),
     )
 
@@ -281,6 +286,10 @@ def _mount(path: str, volume: str, read_only: bool) -> core.v1.VolumeMountArgs:
 def _lost_node(condition: str) -> core.v1.TolerationArgs:
     key = f"node.kubernetes.io/{condition}"
     return core.v1.TolerationArgs(key=key, operator="Exists", effect="NoExecute", toleration_seconds=LOST_NODE_SECONDS)
+
+
+def _toleration(said: Toleration) -> core.v1.TolerationArgs:
+    return core.v1.TolerationArgs(key=said.key, operator="Exists" if said.value is None else "Equal", value=said.value, effect=said.effect)
 
 
 def _spread(component: str, site: Site) -> core.v1.TopologySpreadConstraintArgs:

@@ -14,7 +14,7 @@ from components.mqtt_configuration import configuration
 from components.site import Site
 from settings.app import Consumer
 from settings.backing import Mqtt, Queue
-from settings.stack import Images
+from settings.stack import Cluster, Images
 from settings.types import Resources
 from tests.unit.rendering import Registered, render
 
@@ -25,7 +25,8 @@ FALLS = {"falls": Queue(topics=["lamps/+/fall", "alarms/#"])}
 
 
 def site(**other):
-    return Site(product="lamp", stack="test", tier="sandbox", namespace="lamp-test", images=Images(), api_server=(), dns={}, **other)
+    cluster = Cluster(identifier="company")
+    return Site(product="lamp", stack="test", tier="sandbox", namespace="lamp-test", images=Images(), cluster=cluster, **other)
 
 
 def broker(**said):
