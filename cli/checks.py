@@ -28,7 +28,7 @@ AUTH_WORDS = ("UNAUTHORIZED", "DENIED", "401", "403", "authentication")
 
 def refuse_missing_secrets(stack: Stack) -> None:
     """Raise SettingsError for secrets that nobody has set, before anything is built for the stack."""
-    refuse([f"secret {name} is missing: set it with `{set_secret(stack, name)}`" for name in stack.missing_secrets()])
+    refuse(stack.lacking_secrets())
 
 
 def refuse_lacks(stack: Stack) -> None:
@@ -46,8 +46,7 @@ def refuse_far_images(stack: Stack) -> None:
 
 def set_secret(stack: Stack, name: str) -> str:
     """Return the command that sets a secret of the stack."""
-    program = "./sy pulumi" if stack.on_sandbox else "pulumi"
-    return f"{program} config set --secret {name} --stack {stack.name}"
+    return stack.set_secret(name)
 
 
 def refuse(problems: Sequence[str]) -> None:

@@ -42,6 +42,7 @@ class Started:
             kubeconfig=self.sandbox.kubeconfig,
             context=self.sandbox.context,
             api_server=(f"{layout.HOST}/32",),
+            ranges=(layout.NETWORK,),
             registry=images.SANDBOX_REGISTRY,
             pinned={name: self.references[name] for name in sorted(names) if name in self.references},
         )

@@ -22,6 +22,9 @@ KEPT_KEYS = ("encryptionsalt", "secretsprovider", "encryptedkey")
 
 DEFAULT = "sandbox"
 
+SANDBOX_CLUSTER = "sandbox"
+"""What `cluster.identifier` says of a stack on the embedded cluster, of whatever tier it is."""
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -33,7 +36,7 @@ class Stack:
     secrets: tuple[str, ...]
     """Names of the secrets that the file holds."""
     on_sandbox: bool
-    """Whether it stands on the embedded cluster: its tier is sandbox and its tracked file names no cluster of its own."""
+    """Whether it stands on the embedded cluster: its cluster is `sandbox`, and its tracked file does not say how to reach it."""
 
     @classmethod
     def load(cls, name: str, file: Path | None = None, root: Path = ROOT) -> "Stack":
@@ -70,7 +73,16 @@ class Stack:
 
     def lacks(self) -> list[str]:
         """Return what must still be said before the stack can be brought up, one sentence each."""
-        return self.settings.lacks(self.secrets)
+        return [*self.settings.lacks(self.settings.secret_names()), *self.lacking_secrets()]
+
+    def lacking_secrets(self) -> list[str]:
+        """Return a sentence for each secret that a human has yet to set, with the command that sets it."""
+        return [f"secret {name} is missing: set it with `{self.set_secret(name)}`" for name in self.missing_secrets()]
+
+    def set_secret(self, name: str) -> str:
+        """Return the command that sets a secret; a stack on the sandbox keeps it in its effective file, which only `sy` names."""
+        program = "./sy pulumi" if self.on_sandbox else "pulumi"
+        return f"{program} -s {self.name} config set --secret {name}"
 
     def missing_secrets(self) -> list[str]:
         """Return the secrets that a human has yet to set."""
@@ -84,13 +96,19 @@ class Embedded:
     kubeconfig: Path
     context: str
     api_server: tuple[str, ...]
+    ranges: tuple[str, ...]
+    """Addresses that may reach web processes: this machine, and the clients that tests attach to the sandbox's bridge."""
     registry: str
     pinned: Mapping[str, str]
 
     def config(self) -> Document:
         """Return the settings as a stack file says them."""
         cluster = {"kubeconfig": str(self.kubeconfig), "context": self.context, "api_server": list(self.api_server)}
-        return {f"{PROJECT}:cluster": cluster, f"{PROJECT}:images": {"registry": self.registry, "pinned": dict(self.pinned)}}
+        return {
+            f"{PROJECT}:cluster": cluster,
+            f"{PROJECT}:edge": {"ranges": list(self.ranges)},
+            f"{PROJECT}:images": {"registry": self.registry, "pinned": dict(self.pinned)},
+        }
 
 
 def effective(tracked: Document, before: Document, added: Document) -> Document:
@@ -132,7 +150,7 @@ def is_encrypted(value: object) -> bool:
 
 
 def _embedded(said: settings.Settings) -> bool:
-    return said.tier == "sandbox" and not said.cluster.kubeconfig and not said.cluster.context
+    return said.cluster.identifier == SANDBOX_CLUSTER and not said.cluster.kubeconfig and not said.cluster.context
 
 
 def names(root: Path = ROOT) -> list[str]:

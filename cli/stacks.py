@@ -1,5 +1,7 @@
 """Verbs about a stack that is there: preview, destroy, fall, secret, and kubectl and pulumi as they are."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -92,12 +94,26 @@ def kubectl(name: str, words: tuple[str, ...]) -> None:
     process.replace(target.reached().argv(*words), users())
 
 
+def named_stack(words: Sequence[str]) -> str:
+    """Return the stack that pulumi's own options name; empty when they name none.
+
+    Each stack has a file of its own: with another stack's, its secrets would end up there.
+    """
+    for option, value in pairwise([*words, ""]):
+        if option in ("--stack", "-s"):
+            return value
+        if option.startswith("--stack="):
+            return option.removeprefix("--stack=")
+    return ""
+
+
 @click.command(context_settings=PASS_THROUGH, add_help_option=False)
 @stack_option
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def pulumi(name: str, words: tuple[str, ...]) -> None:
     """Run pulumi with the stack's state, plugins and settings file."""
     progress = Progress()
+    name = named_stack(words) or name
     if words[:1] in (("login",), ("logout",)):
         programs = machine.ensure(machine.ENGINE, progress)
         progress.close()

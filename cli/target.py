@@ -129,4 +129,6 @@ def last_effective(stack: Stack, workspace: Workspace) -> Stack:
 def _said_before(stack: Stack, workspace: Workspace) -> dict[str, object]:
     config = config_of(read(workspace.stacks / stack.file.name))
     keys = (f"{PROJECT}:cluster", f"{PROJECT}:images")
-    return {key: config[key] for key in keys if key in config}
+    ranges = cast("dict[str, object]", config.get(f"{PROJECT}:edge") or {}).get("ranges")
+    edge = {f"{PROJECT}:edge": {"ranges": ranges}} if ranges else {}
+    return {key: config[key] for key in keys if key in config} | edge

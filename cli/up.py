@@ -41,7 +41,7 @@ def up(name: str, nodes: int | None, yes: bool) -> None:
     target.reached().wait_ready(progress)
     outputs = target.openable()
     told = None
-    if demo.applies(stack) and stack.settings.tier == "sandbox":
+    if demo.applies(stack) and stack.on_sandbox:
         told = demo.fall(demo.of_outputs(outputs, target.config_values()), progress)
     progress.close()
     summary(target, outputs, told)

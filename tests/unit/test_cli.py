@@ -27,9 +27,11 @@ from cli.images import pin_argv
 from cli.kubectl import Kubectl, unready
 from cli.root import GROUPS, root
 from cli.stack import Embedded, Stack, effective, read, write_effective
+from cli.stacks import named_stack
 from cli.target import with_address
 from settings import SettingsError
 from settings.stack import Cluster
+from tests.unit.checkout import checkout
 from tools.errors import UserError
 from tools.paths import ROOT
 from tools.toolchain import Toolchain
@@ -218,10 +220,11 @@ def test_the_effective_file_keeps_salt_and_secrets_and_nothing_else_of_before():
 
 
 def test_the_effective_file_adds_pins_beside_what_is_tracked():
-    added = Embedded(Path("/k"), "sandbox", ("10.118.0.1/32",), "r/s", {"lamp": f"r/s/lamp@{DIGEST}"}).config()
+    added = Embedded(Path("/k"), "sandbox", ("10.118.0.1/32",), ("10.118.0.0/24",), "r/s", {"lamp": f"r/s/lamp@{DIGEST}"}).config()
     config = effective(TRACKED, {}, added)["config"]
     assert config["switchyard:images"] == {"pull_policy": "Always", "registry": "r/s", "pinned": {"lamp": f"r/s/lamp@{DIGEST}"}}
     assert config["switchyard:cluster"] == {"kubeconfig": "/k", "context": "sandbox", "api_server": ["10.118.0.1/32"]}
+    assert config["switchyard:edge"] == {"ranges": ["10.118.0.0/24"]}
 
 
 def test_the_tracked_document_is_left_as_it_is():
@@ -238,9 +241,30 @@ def test_writing_twice_changes_nothing_and_only_the_owner_reads_it(sandbox_stack
 
 
 def test_a_stack_stays_on_the_sandbox_when_its_effective_file_names_the_cluster(sandbox_stack, tmp_path):
-    added = Embedded(Path("/k"), "sandbox", (), "r", {name: f"r/{name}@{DIGEST}" for name in sandbox_stack.settings.image_names()})
+    added = Embedded(Path("/k"), "sandbox", (), (), "r", {name: f"r/{name}@{DIGEST}" for name in sandbox_stack.settings.image_names()})
     made = Stack.load("sandbox", write_effective(sandbox_stack, tmp_path, added.config()))
     assert made.on_sandbox and made.settings.cluster.context == "sandbox" and not made.lacks()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "on_sandbox"),
+    [
+        ({"identifier": "sandbox"}, True),
+        ({"identifier": "company"}, False),
+        ({"identifier": "sandbox", "context": "mine"}, False),
+        ({"identifier": "sandbox", "kubeconfig": "~/mine"}, False),
+    ],
+)
+def test_a_stack_of_any_tier_is_on_the_sandbox_if_that_is_its_cluster_and_it_names_no_way_there(tmp_path, cluster, on_sandbox):
+    checkout(tmp_path, {"x": {"tier": "production", "cluster": cluster}})
+    assert Stack.load("x", root=tmp_path).on_sandbox is on_sandbox
+
+
+def test_a_stack_that_pulumis_own_options_name_is_the_one_that_is_meant():
+    assert named_stack(("config", "set", "--secret", "A", "--stack", "x")) == "x"
+    assert named_stack(("config", "-s", "x")) == "x"
+    assert named_stack(("config", "--stack=x")) == "x"
+    assert named_stack(("stack", "ls")) == ""
 
 
 def test_tracked_stacks_carry_neither_salt_nor_secret():
@@ -295,7 +319,9 @@ def test_a_login_is_a_variable_or_a_credentials_file(tmp_path):
 def test_a_missing_secret_is_refused_with_the_command_that_sets_it(sandbox_stack):
     said = sandbox_stack.settings
     wanting = replace(sandbox_stack, settings=said.model_copy(update={"app": said.app.model_copy(update={"secrets": ["SENTRY_DSN"]})}))
-    with pytest.raises(SettingsError, match=r"secret SENTRY_DSN is missing: set it with `./sy pulumi config set --secret SENTRY_DSN"):
+    with pytest.raises(
+        SettingsError, match=r"secret SENTRY_DSN is missing: set it with `./sy pulumi -s sandbox config set --secret SENTRY_DSN"
+    ):
         checks.refuse_missing_secrets(wanting)
     checks.refuse_missing_secrets(replace(wanting, secrets=("SENTRY_DSN",)))
 

@@ -31,7 +31,8 @@ EXTERNAL = {
     "app": {"secrets": ["SENTRY_DSN"]},
 }
 STACKS: dict[str, dict[str, Any]] = {
-    "sandbox": {"tier": "sandbox"},
+    # The ranges are what `./sy up` adds there.
+    "sandbox": {"tier": "sandbox", "edge": {"ranges": ["10.118.0.0/24"]}},
     "staging": {"tier": "staging", "cluster": NAMED, "edge": {"namespaces": ["envoy-gateway-system"]}},
     "production": {"tier": "production", "cluster": NAMED, "images": {"pull_secrets": ["registry"]}},
     "mqtt-mode": {"tier": "staging", "cluster": NAMED, "consumer": {"mode": "mqtt", "replicas": 1}, "mqtt": {"queues": {"falls": None}}},
