@@ -452,7 +452,7 @@ class TestRelease:
 
     def test_another_size_of_a_claim_replaces_neither_database_nor_broker(self, stack: Rendered) -> None:
         kept = {one.kube_name: one.ignored for one in stack.of("StatefulSet") if not one.kube_name.startswith("redis-")}
-        assert all(ignored == ["spec.volumeClaimTemplates"] for ignored in kept.values())
+        assert all(ignored == ("spec.volumeClaimTemplates",) for ignored in kept.values())
 
     def test_each_writable_folder_is_a_sticky_folder_of_its_own(self) -> None:
         folders = ["/tmp", "/app/tmp", "/app-tmp", "/app.tmp", "/app/Tmp", "/srv/" + "long/" * 12 + "a", "/srv/" + "long/" * 12 + "b"]

@@ -16,7 +16,7 @@ from settings.app import Consumer
 from settings.backing import Mqtt, Queue
 from settings.stack import Cluster, Images
 from settings.types import Resources
-from tests.unit.rendering import Registered, render
+from tests.unit.rendering import SENTINEL, Registered, render
 
 NAMED = {"identifier": "company"}
 
@@ -200,9 +200,9 @@ def in_mqtt_mode():
 def test_the_secret_holds_hashes_and_never_the_apps_password(plain):
     content = named(plain, "Secret", "mqtt").inputs["stringData"]
     assert set(content) == {"definitions.json", "probe", "members", "cookie"}
-    assert "sentinel-secret" not in content["definitions.json"]
+    assert SENTINEL not in content["definitions.json"]
     users = {user["name"]: user["password_hash"] for user in json.loads(content["definitions.json"])["users"]}
-    assert users["app"] == known.password_hash("sentinel-secret-mqtt-app-password", bytes.fromhex("0badcafe"))
+    assert users["app"] == known.password_hash(f"{SENTINEL}mqtt-app-password", hashlib.sha256(b"mqtt-app-salt").digest()[:4])
 
 
 def test_a_consumers_session_is_declared_before_it_connects(in_mqtt_mode):
@@ -261,9 +261,9 @@ def test_devices_may_be_limited_to_ranges():
 
 def test_the_config_vars_name_the_three_ways_in(plain):
     config = named(plain, "Secret", "app-config").inputs["stringData"]
-    assert config["AMQP_URL"] == "amqp://app:sentinel-secret-mqtt-app-password@mqtt:5672/%2F"
-    assert config["MQTT_URL"] == "mqtt://app:sentinel-secret-mqtt-app-password@mqtt:1883"
-    assert config["MQTT_MANAGEMENT_URL"] == "http://accounts:sentinel-secret-mqtt-accounts-password@mqtt:15672"
+    assert config["AMQP_URL"] == "amqp://app:generated-secret-mqtt-app-password@mqtt:5672/%2F"
+    assert config["MQTT_URL"] == "mqtt://app:generated-secret-mqtt-app-password@mqtt:1883"
+    assert config["MQTT_MANAGEMENT_URL"] == "http://accounts:generated-secret-mqtt-accounts-password@mqtt:15672"
 
 
 def test_a_certificate_is_renewed_a_year_before_its_end(plain):
