@@ -67,7 +67,7 @@ class MqttEndpoint(Endpoint):
     def config_vars(self, args: Mqtt) -> ConfigVars:
         """Return the config vars that the app finds the broker by."""
         if self.accounts_password is None:
-            return {args.mqtt_var: self.url("mqtts" if self.tls else "mqtt")}
+            return {args.mqtt_var: self.url(self.scheme("mqtt", "mqtts")), **self.tls_vars(args.mqtt_var)}
         api = Endpoint(service=self.service, host=self.host, port=MANAGEMENT, user=self.accounts_user, password=self.accounts_password)
         return {
             args.amqp_var: self.url("amqp", "/%2F"),

@@ -67,6 +67,8 @@ class Postgres(pulumi.ComponentResource):
             user=login(args),
             password=current["app"],
             database=args.database,
+            tls="prefer",
+            version=str(args.major),
             fingerprint=str(args.rotation),
         )
         self.register_outputs({"host": self.endpoint.host})

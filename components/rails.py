@@ -7,9 +7,9 @@ import pulumi
 import pulumi_random
 from pulumi_kubernetes import batch, meta
 
-from components.endpoints import ConfigVars, Endpoint
+from components.endpoints import ConfigVars, Endpoint, authorities
 from components.kube import network, probes
-from components.kube.configuration import digest, secret
+from components.kube.configuration import config_map, digest, secret
 from components.kube.passwords import of_generation
 from components.kube.workload import deployment, metadata, service, template
 from components.release import APP_LABEL, Release
@@ -22,7 +22,7 @@ from settings.types import seconds_of
 GENERATED_LENGTH = 64
 """Letters and digits of a generated secret; Rails wants a SECRET_KEY_BASE of at least 30."""
 
-URL_FORMAT = 1
+URL_FORMAT = 2
 """Raise it whenever endpoints.py writes addresses differently: a Secret's name must change with its content."""
 
 
@@ -67,7 +67,14 @@ class RailsApp(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         config = self._config(name, args.app, site, endpoints, config_vars, secrets, child)
         labels = {key: value for endpoint in endpoints for key, value in endpoint.client_labels.items()}
-        release = Release(app=args.app, image=site.image(args.app.image), config_secret=config, client_labels=labels)
+        known = authorities(endpoints)
+        release = Release(
+            app=args.app,
+            image=site.image(args.app.image),
+            config_secret=config,
+            authorities=config_map(f"{name}-ca", "app", site, known, child) if known else None,
+            client_labels=labels,
+        )
         migrated = self._migration(name, args.release, release, site, after, child)
         self.release = replace(release, after=migrated or list(after))
         network.to_public(f"{name}-saas", "app", site, {APP_LABEL: "true"}, args.app.egress_ports, child)
@@ -95,7 +102,7 @@ class RailsApp(pulumi.ComponentResource):
             for key in app.generate
         }
         values = {**app.config, **generated, **config_vars, **{key: secrets.value(key) for key in app.secrets}}
-        places = [[e.service, e.host, e.port, e.user, e.database, e.tls, e.fingerprint] for e in endpoints]
+        places = [[e.service, e.host, e.port, e.user, e.database, e.tls, e.ca, e.fingerprint] for e in endpoints]
         fingerprint = [
             URL_FORMAT,
             list(config_vars),

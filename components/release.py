@@ -7,7 +7,8 @@ from urllib.parse import quote
 import pulumi
 from pulumi_kubernetes import core
 
-from components.kube.workload import Pod, container, empty_dir
+from components.endpoints import AUTHORITIES
+from components.kube.workload import Pod, container, empty_dir, from_config
 from components.site import Site
 from settings.app import App, Process, Schedule
 from settings.app import Release as ReleaseSettings
@@ -26,6 +27,8 @@ class Release:
     image: str
     config_secret: str
     """Name of the immutable Secret with all config vars."""
+    authorities: str | None
+    """Name of the immutable ConfigMap with the certificates that external servers are verified with."""
     client_labels: Mapping[str, str]
     """Labels that let its pods reach the backing services."""
     after: Sequence[pulumi.Resource] = ()
@@ -49,6 +52,7 @@ class Release:
     ) -> Pod:
         """Return a pod of this release that runs a process called `component`."""
         volumes = {path: f"{WRITABLE}/{_folder(path)}" for path in self.app.writable}
+        trusted = {AUTHORITIES: "authorities"} if self.authorities else {}
         process = container(
             "app",
             self.image,
@@ -60,7 +64,8 @@ class Release:
             env_fields={"DYNO": "metadata.name"},
             env_secrets=[self.config_secret, *self.extra_secrets],
             ports=ports,
-            mounts=volumes,
+            mounts={**volumes, **trusted},
+            read_only=[*trusted],
             probes=probes,
             prestop=prestop,
         )
@@ -68,7 +73,10 @@ class Release:
             component=component,
             containers=[process],
             init_containers=[self._folders(said, site)] if volumes else [],
-            volumes=[empty_dir(WRITABLE, said.resources.scratch)] if volumes else [],
+            volumes=[
+                *([empty_dir(WRITABLE, said.resources.scratch)] if volumes else []),
+                *([from_config("authorities", self.authorities)] if self.authorities else []),
+            ],
             labels={APP_LABEL: "true", **self.client_labels},
             uid=self.app.uid,
             grace_seconds=grace_seconds,

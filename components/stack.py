@@ -8,7 +8,7 @@ from pulumi_kubernetes import core, meta
 
 from components.certificates import CertificateAuthority
 from components.consumer import Consumer, mqtt_session
-from components.endpoints import ConfigVars, Endpoint, postgres_vars, redis_vars
+from components.endpoints import ConfigVars, Endpoint, elasticsearch_vars, postgres_vars, redis_vars
 from components.kube import network
 from components.mqtt import MqttBroker, MqttEndpoint, MqttSession
 from components.postgres import Postgres
@@ -39,6 +39,7 @@ class Stack(pulumi.ComponentResource):
         self._postgres(args, site, secrets)
         self._redis(args, site, secrets)
         broker = self._mqtt(args, site, secrets, session)
+        self._elasticsearch(args, site, secrets)
         app = self._app(args, site, secrets, session)
 
         self.outputs = {"namespace": site.namespace, "urls": app.urls, "config_secret": app.release.config_secret}
@@ -91,6 +92,11 @@ class Stack(pulumi.ComponentResource):
             self._external("mqtt", endpoint, site)
             self._uses(endpoint, endpoint.config_vars(args.mqtt))
         return None
+
+    def _elasticsearch(self, args: Settings, site: Site, secrets: Secrets) -> None:
+        if args.elasticsearch.where == "external" and args.elasticsearch.external:
+            endpoint = Endpoint.external("elasticsearch", args.elasticsearch.external, secrets)
+            self._uses(self._external("elasticsearch", endpoint, site), elasticsearch_vars(endpoint, args.elasticsearch.config_var))
 
     def _app(self, args: Settings, site: Site, secrets: Secrets, session: MqttSession | None) -> RailsApp:
         rails = RailsSettings(app=args.app, release=args.release, web=args.web, edge=args.edge)

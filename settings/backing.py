@@ -9,6 +9,9 @@ from settings.types import Bytes, Cidr, Count, DnsLabel, Duration, EnvName, Mode
 Where = Literal["cluster", "external", "none"]
 """`cluster`: the stack runs it; `external`: it is somebody else's; `none`: the product has none."""
 
+ExternalTls = Literal["disable", "require", "verify-ca", "verify-full"]
+"""How much a client asks of an external server: see `External.tls`."""
+
 
 class External(Model):
     """A service that somebody else runs. Its password is a secret of its own: see `password`."""
@@ -22,16 +25,37 @@ class External(Model):
     password: EnvName | None = None
     """Name of the secret that holds the password, set with `pulumi config set --secret NAME`."""
     database: str = ""
-    """Database name, Redis database number or virtual host."""
-    tls: Literal["disable", "require", "verify-ca", "verify-full"] = "require"
+    """Database name (Postgres), number (Redis) or first part of the path (Elasticsearch); an MQTT broker has none."""
+    tls: ExternalTls = "require"
     """disable: in clear; require: encrypted, whoever answers; verify-ca: only a server whose certificate `ca` signed; verify-full: and
     whose name it carries."""
     ca: Pem | None = None
-    """The authority that signed the server's certificate, as PEM; None: those that the app's image trusts. No secret."""
+    """The authority that signed the server's certificate, as PEM, for verify-ca and verify-full; None: verify-full trusts the authorities
+    of the app's image. No secret."""
     version: str = ""
     """The server's version, such as 13.16: what the app's client must be able to talk to."""
     ranges: list[Cidr] = ["0.0.0.0/0"]
     """Addresses that network policies let the app reach."""
+
+    @model_validator(mode="after")
+    def _can_verify(self) -> "External":
+        if self.tls == "verify-ca" and self.ca is None:
+            raise ValueError("tls: verify-ca needs ca: the certificate of the authority that signed the server's, as PEM")
+        if self.ca is not None and not self.tls.startswith("verify-"):
+            raise ValueError(
+                f"tls: {self.tls} would never look at ca: say verify-full, or verify-ca where the certificate has another name"
+            )
+        return self
+
+    def tls_vars(self, config_var: str) -> list[str]:
+        """Return the names of the config vars that go with `config_var`: DATABASE_TLS and DATABASE_CA_FILE with DATABASE_URL."""
+        said = {"TLS": self.tls != "disable", "CA_FILE": self.ca is not None}
+        return [beside(config_var, what) for what, needed in said.items() if needed]
+
+
+def beside(config_var: str, what: str) -> str:
+    """Return the name of a config var that says more about `config_var`: DATABASE_URL and CA_FILE give DATABASE_CA_FILE."""
+    return f"{config_var.removesuffix('_URL')}_{what}"
 
 
 class Backing(Model):

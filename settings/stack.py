@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPool, Web
-from settings.backing import Elasticsearch, Mqtt, Postgres, Redis
+from settings.backing import Backing, Elasticsearch, Mqtt, Postgres, Redis
 from settings.types import Bytes, Cidr, Cpu, DnsLabel, EnvName, HostName, Model, Placement, Port
 
 Tier = Literal["sandbox", "testing", "small", "staging", "production"]
@@ -244,9 +244,10 @@ class Settings(Model):
 
     def derived_config_vars(self) -> list[str]:
         """Return the names of the config vars that come from endpoints."""
-        names = [self.postgres.config_var] if self.postgres.where != "none" else []
-        names += [redis.config_var for redis in self.redis.values() if redis.where != "none"]
         mqtt = self.mqtt
-        brokers = {"cluster": [mqtt.amqp_var, mqtt.mqtt_var, mqtt.management_var], "external": [mqtt.mqtt_var], "none": []}
-        search = [self.elasticsearch.config_var] if self.elasticsearch.where != "none" else []
-        return names + brokers[mqtt.where] + search
+        addressed: list[tuple[Backing, str]] = [(mqtt, mqtt.mqtt_var)]
+        addressed += [(service, service.config_var) for service in (self.postgres, *self.redis.values(), self.elasticsearch)]
+        used = [(service, name) for service, name in addressed if service.where != "none"]
+        verified = [name for said, var in used if said.where == "external" and said.external for name in said.external.tls_vars(var)]
+        rest = [mqtt.amqp_var, mqtt.management_var] if mqtt.where == "cluster" else []
+        return [name for _, name in used] + verified + rest

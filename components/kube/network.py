@@ -12,6 +12,9 @@ from components.site import CLIENT_LABEL, Site
 PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"]
 """Addresses that are nobody's SaaS: private, link-local (cloud metadata) and shared ranges."""
 
+VERSION_ANNOTATION = "switchyard.dev/server-version"
+"""Annotation of an external service's policy, the one object that stands for it: the version that its settings name."""
+
 Peer = networking.v1.NetworkPolicyPeerArgs
 Ports = Sequence[int]
 
@@ -43,11 +46,18 @@ def allow_in(
 
 
 def allow_out(
-    name: str, component: str, site: Site, selector: Mapping[str, str], peers: Sequence[Peer], ports: Ports, opts: pulumi.ResourceOptions
+    name: str,
+    component: str,
+    site: Site,
+    selector: Mapping[str, str],
+    peers: Sequence[Peer],
+    ports: Ports,
+    opts: pulumi.ResourceOptions,
+    annotations: Mapping[str, str] | None = None,
 ) -> networking.v1.NetworkPolicy:
     """Make a policy of `component` that lets the pods with `selector` reach `ports` of `peers`."""
     rule = networking.v1.NetworkPolicyEgressRuleArgs(to=list(peers), ports=_ports(ports))
-    return _policy(name, component, site, selector, opts, egress=[rule])
+    return _policy(name, component, site, selector, opts, egress=[rule], annotations=annotations)
 
 
 def admit_clients(name: str, component: str, site: Site, ports: Ports, opts: pulumi.ResourceOptions) -> None:
@@ -63,7 +73,8 @@ def admit_clients(name: str, component: str, site: Site, ports: Ports, opts: pul
 def admit_external(name: str, endpoint: Endpoint, site: Site, opts: pulumi.ResourceOptions) -> None:
     """Make the policy that lets clients reach a service outside the cluster."""
     peers = [addresses(cidr) for cidr in endpoint.ranges]
-    allow_out(f"{name}-external", endpoint.service, site, endpoint.client_labels, peers, [endpoint.port], opts)
+    about = {VERSION_ANNOTATION: endpoint.version} if endpoint.version else {}
+    allow_out(f"{name}-external", endpoint.service, site, endpoint.client_labels, peers, [endpoint.port], opts, annotations=about)
 
 
 def among_members(name: str, component: str, site: Site, ports: Ports, opts: pulumi.ResourceOptions) -> None:
@@ -112,10 +123,13 @@ def _policy(
     ingress: list[networking.v1.NetworkPolicyIngressRuleArgs] | None = None,
     egress: list[networking.v1.NetworkPolicyEgressRuleArgs] | None = None,
     kube_name: str | None = None,
+    annotations: Mapping[str, str] | None = None,
 ) -> networking.v1.NetworkPolicy:
+    about = metadata(component, site, kube_name or name)
+    about.annotations = dict(annotations) if annotations else None
     return networking.v1.NetworkPolicy(
         name,
-        metadata=metadata(component, site, kube_name or name),
+        metadata=about,
         spec=networking.v1.NetworkPolicySpecArgs(
             pod_selector=meta.v1.LabelSelectorArgs(match_labels=dict(selector)),
             policy_types=["Ingress"] if ingress else ["Egress"],

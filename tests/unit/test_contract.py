@@ -20,13 +20,38 @@ from tests.unit.rendering import SENTINEL, Registered, render
 
 NAMED = {"identifier": "company"}
 
+CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 EXTERNAL = {
     "postgres": {
         "where": "external",
-        "external": {"host": "db.example.com", "port": 5432, "user": "u", "password": "DB_PASSWORD", "database": "d"},
+        "external": {
+            "host": "db.example.com",
+            "port": 5432,
+            "user": "u",
+            "password": "DB_PASSWORD",
+            "database": "d",
+            "tls": "verify-full",
+            "ca": CA,
+            "version": "13.16",
+        },
     },
     "redis": {"jobs": {"where": "external", "external": {"host": "redis.example.com", "port": 6380, "password": "REDIS_PASSWORD"}}},
-    "mqtt": {"where": "external", "external": {"host": "mqtt.example.com", "port": 8883, "user": "u", "password": "MQTT_PASSWORD"}},
+    "mqtt": {
+        "where": "external",
+        "external": {
+            "host": "mqtt.example.com",
+            "port": 8883,
+            "user": "u",
+            "password": "MQTT_PASSWORD",
+            "tls": "verify-ca",
+            "ca": CA,
+            "ranges": ["198.51.100.0/24"],
+        },
+    },
+    "elasticsearch": {
+        "where": "external",
+        "external": {"host": "search.example.com", "port": 9243, "user": "u", "password": "SEARCH_PASSWORD", "tls": "verify-full"},
+    },
     "consumer": {"mode": "mqtt", "replicas": 1},
     "app": {"secrets": ["SENTRY_DSN"]},
 }
@@ -76,7 +101,7 @@ STACKS: dict[str, dict[str, Any]] = {
         "schedules": {"nightly": {"command": ["bin/nightly"], "cron": "0 3 * * *"}},
     },
 }
-SECRETS = {name: f"{SENTINEL}{name}" for name in ("DB_PASSWORD", "REDIS_PASSWORD", "MQTT_PASSWORD", "SENTRY_DSN")}
+SECRETS = {name: f"{SENTINEL}{name}" for name in ("DB_PASSWORD", "REDIS_PASSWORD", "MQTT_PASSWORD", "SEARCH_PASSWORD", "SENTRY_DSN")}
 WITHOUT_PROBES = dict.fromkeys(("clock", "sidekiq-slow"), "a process that says no `health` is restarted only when it exits")
 WITH_TOKEN = {"postgres"}
 """Patroni keeps its state in the Kubernetes API."""
@@ -389,6 +414,19 @@ class TestSecretsStaySecret:
         assert values["REDIS_URL"].startswith("rediss://")
         assert values["MQTT_URL"].startswith("mqtts://u:")
 
+    def test_every_pod_of_the_app_has_the_authorities_of_external_servers(self) -> None:
+        stack = rendered("external")
+        [made] = [one for one in stack.of("ConfigMap") if one.name.startswith("app-ca")]
+        assert made.inputs["data"] == {"postgres.pem": CA, "mqtt.pem": CA} and made.inputs["immutable"]
+        for pod in templates(stack):
+            [mount] = [mount for mount in pod.spec["containers"][0]["volumeMounts"] if mount["mountPath"] == "/etc/switchyard/ca"]
+            [volume] = [volume for volume in pod.spec["volumes"] if volume["name"] == mount["name"]]
+            assert mount["readOnly"] and volume["configMap"]["name"] == made.kube_name, pod.component
+
+    def test_the_version_of_an_external_server_is_in_the_stack(self) -> None:
+        [policy] = [one for one in rendered("external").of("NetworkPolicy") if one.name == "postgres-external"]
+        assert policy.inputs["metadata"]["annotations"] == {"switchyard.dev/server-version": "13.16"}
+
     def test_no_secret_is_made_from_a_fixed_text(self, stack: Rendered) -> None:
         for one in stack.of("Secret"):
             assert one.inputs["stringData"], one.name
@@ -530,7 +568,8 @@ class TestNetwork:
         stack = rendered("external")
         assert matrix(stack) == set()
         for pod in templates(stack):
-            assert all(stack.network.lets_out(pod.labels, "198.51.100.7", port) for port in (443, 5432, 6380, 8883)), pod.component
+            assert all(stack.network.lets_out(pod.labels, "198.51.100.7", port) for port in (443, 5432, 6380, 8883, 9243)), pod.component
+            assert not stack.network.lets_out(pod.labels, "203.0.113.7", 8883), f"{pod.component}: outside mqtt.external.ranges"
 
     def test_only_the_app_reaches_the_internet_and_nothing_private(self) -> None:
         stack = rendered("sandbox")
