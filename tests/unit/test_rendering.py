@@ -55,14 +55,14 @@ def test_the_logical_name_leaves_the_contents_digest_out():
 
 def test_a_human_secret_changes_nothing_but_the_names_of_what_holds_it(tmp_path: Path):
     document = yaml.safe_load((ROOT / "Pulumi.production.yaml").read_text())
-    document["config"]["switchyard:SENTRY_DSN"] = {"secure": "v1:abc:def"}
+    document["config"]["switchyard:SENTRY_DSN"] = {"secure": "v1:nonce:ciphertext"}
     document["config"]["switchyard:app"] = {"secrets": ["SENTRY_DSN"]}
     file = tmp_path / "Pulumi.production.yaml"
     file.write_text(yaml.safe_dump(document))
     made = render("production", ROOT, file)
     config = next(one for one in made.resources if one.kind == "Secret" and one.logical_name == "app-config")
     assert config.inputs["stringData"]["SENTRY_DSN"] == SECRET
-    assert "abc" not in json.dumps(made.as_json())
+    assert "ciphertext" not in json.dumps(made.as_json())
 
 
 def test_wrong_settings_are_told_as_settings(tmp_path: Path):
