@@ -1,6 +1,7 @@
 """Read the settings, build the stack, export what it tells."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pulumi
@@ -64,7 +65,7 @@ def main() -> None:
     site = Site.of(settings, pulumi.get_stack())
     if not pulumi.runtime.is_dry_run():
         try:
-            ownership.check(settings.cluster, site)
+            site = replace(site, installed=ownership.check(site))
         except ownership.OwnershipError as error:
             raise pulumi.RunError(str(error)) from None
     kubernetes = pulumi.ResourceOptions(providers=[provider(settings.cluster)])

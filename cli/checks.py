@@ -12,12 +12,9 @@ from cli.kubectl import Kubectl
 from cli.stack import Stack
 from images import catalog
 from sandbox import layout
-from settings import SettingsError
+from settings import SettingsError, ownership
 from tools.errors import UserError
 from tools.paths import ROOT, cache_dir
-
-STACK_LABEL = "switchyard.dev/stack"
-"""Label of a namespace that says whose it is; the same word as in components/site.py, which this package does not import."""
 
 IMAGES_GIB = 6.0
 """Room for the images while they are built, their copies in the registry and on the nodes, and the volumes."""
@@ -98,14 +95,8 @@ def check_cluster(kubectl: Kubectl, stack: Stack) -> None:
 
 def refuse_foreign(labels: dict[str, str] | None, stack: Stack) -> None:
     """Raise UserError when a namespace with these labels is somebody else's; None is no namespace yet."""
-    if labels is None or labels.get(STACK_LABEL) == stack.owner:
-        return
-    holder = labels.get(STACK_LABEL)
-    whose = f"belongs to stack {holder}" if holder else "was made by somebody else"
-    raise UserError(
-        f"namespace {stack.namespace} on cluster {stack.settings.cluster.identifier} {whose}: "
-        f"name another one as switchyard:namespace in Pulumi.{stack.name}.yaml"
-    )
+    if why := ownership.foreign(labels, stack.owner, stack.namespace, stack.settings.cluster.identifier):
+        raise UserError(why)
 
 
 def check_images(stack: Stack, crane: Path | None) -> None:

@@ -1,7 +1,7 @@
 """The broker: RabbitMQ with its MQTT plugin. What it acknowledges is on disk, on a majority of its members, in a queue that is read."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -100,18 +100,20 @@ class MqttBroker(pulumi.ComponentResource):
         name: str,
         args: Mqtt,
         site: Site,
+        host_names: Sequence[str],
         authority: CertificateAuthority,
         session: MqttSession | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Make the broker that `args` describe; `session` is that of a consumer in mode mqtt."""
+        """Make the broker that `args` describe, which devices dial by `host_names`; `session` is that of a consumer in mode mqtt."""
         super().__init__("switchyard:index:MqttBroker", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         accounts = {user: _Account(f"{name}-{user}", args.rotation, child) for user in ("app", "accounts", "monitor")}
+        dialled = certificate_names(host_names, site)
         volumes = [
             from_config("config", config_map(COMPONENT, COMPONENT, site, configuration(args, site), child)),
             from_secret("definitions", _definitions(name, args, site, accounts, session, child)),
-            from_secret("tls", _certificate(name, args, site, authority, child)),
+            from_secret("tls", _certificate(name, dialled, site, authority, child)),
             empty_dir("tmp", "64Mi"),
         ]
         pod = Pod(
@@ -146,7 +148,7 @@ class MqttBroker(pulumi.ComponentResource):
         self.public = {
             "host": public.status.apply(_address),
             "port": MQTT_TLS,
-            "server_name": certificate_names(args, site)[0],
+            "server_name": dialled[0],
             "ca": authority.certificate,
         }
         self.register_outputs({"public": self.public})
@@ -167,10 +169,10 @@ class _Account:
         return pulumi.Output.all(self.password, self.salt).apply(lambda pair: known.password_hash(pair[0], bytes.fromhex(pair[1])))
 
 
-def certificate_names(args: Mqtt, site: Site) -> list[str]:
+def certificate_names(host_names: Sequence[str], site: Site) -> list[str]:
     """Return the names that the broker's certificate is valid for: those devices dial, then those inside the cluster."""
     inside = [COMPONENT, f"{COMPONENT}.{site.namespace}", f"{COMPONENT}.{site.namespace}.svc"]
-    return [*args.host_names, *reversed(inside), f"{inside[-1]}.{CLUSTER_DOMAIN}", f"{COMPONENT}-public.{site.namespace}.svc"]
+    return [*host_names, *reversed(inside), f"{inside[-1]}.{CLUSTER_DOMAIN}", f"{COMPONENT}-public.{site.namespace}.svc"]
 
 
 def _definitions(
@@ -194,13 +196,15 @@ def _definitions(
     return secret(COMPONENT, COMPONENT, site, {**values, "cookie": cookie}, [args.rotation, outline], opts)
 
 
-def _certificate(name: str, args: Mqtt, site: Site, authority: CertificateAuthority, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+def _certificate(
+    name: str, dialled: Sequence[str], site: Site, authority: CertificateAuthority, opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
     """Make the Secret with the key and certificate of port 8883, and return its name.
 
     It changes with the certificate, which the engine renews by itself, so that a renewal rolls the members. A renewed certificate
     never takes an earlier name again, so unlike other Secrets this one can be one resource.
     """
-    made = authority.server_certificate(f"{name}-tls", certificate_names(args, site), [], opts)
+    made = authority.server_certificate(f"{name}-tls", dialled, [], opts)
     content = {"tls.key": made.key, "tls.crt": made.certificate, "ca.crt": made.authority}
     kube_name = made.fingerprint.apply(lambda fingerprint: f"{COMPONENT}-tls-{fingerprint}")
     core.v1.Secret(f"{name}-tls", metadata=metadata(COMPONENT, site, kube_name), string_data=content, immutable=True, opts=opts)

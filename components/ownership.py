@@ -4,7 +4,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from components.site import STACK_LABEL, Site
+import pulumi
+
+from components.site import Site
+from settings.ownership import INSTALLATION_LABEL, foreign, other_state
 from settings.stack import Cluster
 
 SECONDS = 10
@@ -15,16 +18,29 @@ class OwnershipError(Exception):
     """The namespace can not be used; the text says why and what to do."""
 
 
-def check(cluster: Cluster, site: Site) -> None:
-    """Raise OwnershipError when the namespace is somebody else's, or the cluster can not be asked."""
-    labels = _labels(cluster, site.namespace)
-    if labels is None or labels.get(STACK_LABEL) == site.owner:
-        return
-    holder = labels.get(STACK_LABEL)
-    whose = f"belongs to the stack {holder}" if holder else "was made by somebody else"
-    raise OwnershipError(
-        f"namespace {site.namespace} on cluster {cluster.identifier} {whose}; set another one with `namespace:` in Pulumi.{site.stack}.yaml"
-    )
+def check(site: Site) -> str | None:
+    """Return the number of the installation that holds the site's namespace; None: there is no such namespace, or none that carries one.
+
+    Raises OwnershipError when the namespace is another stack's, or the cluster can not be asked.
+    """
+    labels = _labels(site.cluster, site.namespace)
+    if why := foreign(labels, site.owner, site.namespace, site.cluster.identifier):
+        raise OwnershipError(why)
+    return (labels or {}).get(INSTALLATION_LABEL)
+
+
+def confirmed(installation: pulumi.Output[str], site: Site) -> pulumi.Output[str]:
+    """Return the number of this installation, for the namespace's label; the update ends here when the namespace carries another one.
+
+    The number is in the state, and the engine tells it only while it runs. All else in the cluster comes after the namespace.
+    """
+
+    def confirm(number: str) -> str:
+        if why := other_state(site.installed, number, site.namespace, site.cluster.identifier):
+            raise pulumi.RunError(why)
+        return number
+
+    return installation.apply(confirm)
 
 
 def _labels(cluster: Cluster, namespace: str) -> dict[str, str] | None:

@@ -1,7 +1,7 @@
 """Where a component stands: the namespace, labels and images of its stack."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 
@@ -10,10 +10,6 @@ from settings.types import Placement
 
 CLIENT_LABEL = "switchyard.dev/client-of-"
 """Prefix of the label that a pod carries for each service it may reach; network policies select by it."""
-STACK_LABEL = "switchyard.dev/stack"
-"""Label of the namespace that says whose it is: `<product>.<stack>`."""
-INSTALLATION_LABEL = "switchyard.dev/installation"
-"""Label of the namespace with a random number out of the stack's state: two states can not both own a namespace."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +23,10 @@ class Site:
     images: Images
     cluster: Cluster
     """Where its API server, DNS and volumes are."""
-    placement: Placement = Placement()
+    placement: Placement = field(default_factory=Placement)
     """Onto which nodes pods go whose component does not say."""
+    installed: str | None = None
+    """The installation that the namespace carries in the cluster, as it was found before anything was registered."""
     home: pulumi.Input[str] = ""
     """The namespace's name again, as the made Namespace tells it: what takes it is made after the namespace."""
 

@@ -6,6 +6,7 @@ import pulumi
 import pulumi_random
 from pulumi_kubernetes import core, meta
 
+from components import ownership
 from components.certificates import CertificateAuthority
 from components.consumer import Consumer, mqtt_session
 from components.endpoints import ConfigVars, Endpoint, elasticsearch_vars, postgres_vars, redis_vars
@@ -16,7 +17,8 @@ from components.process import Process, Schedule
 from components.rails import RailsApp, RailsSettings
 from components.redis import Redis
 from components.sidekiq import Sidekiq
-from components.site import INSTALLATION_LABEL, STACK_LABEL, Secrets, Site
+from components.site import Secrets, Site
+from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
 from settings.stack import Settings
 
 
@@ -43,15 +45,17 @@ class Stack(pulumi.ComponentResource):
         app = self._app(args, site, secrets, session)
 
         self.outputs = {"namespace": site.namespace, "urls": app.urls, "config_secret": app.release.config_secret}
+        if args.domain:
+            self.outputs["domain"] = args.domain
         if broker:
             self.outputs["mqtt"] = broker.public
         self.register_outputs(self.outputs)
 
     def _namespace(self, site: Site) -> Site:
         levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
-        # Another state's namespace carries another number: the API server refuses to overwrite it, also for a stack of the same name.
+        # Another state's namespace carries another number, also that of a stack of the same name.
         installation = pulumi_random.RandomId("installation", byte_length=8, opts=self.child).hex
-        owned = {STACK_LABEL: site.owner, INSTALLATION_LABEL: installation}
+        owned = {STACK_LABEL: site.owner, INSTALLATION_LABEL: ownership.confirmed(installation, site)}
         made = core.v1.Namespace(
             site.namespace,
             metadata=meta.v1.ObjectMetaArgs(name=site.namespace, labels={**site.labels("namespace"), **owned, **levels}),
@@ -84,7 +88,7 @@ class Stack(pulumi.ComponentResource):
     def _mqtt(self, args: Settings, site: Site, secrets: Secrets, session: MqttSession | None) -> MqttBroker | None:
         if args.mqtt.where == "cluster":
             authority = CertificateAuthority("authority", site, self.child)
-            broker = MqttBroker("mqtt", args.mqtt, site, authority, session, self.child)
+            broker = MqttBroker("mqtt", args.mqtt, site, args.device_host_names, authority, session, self.child)
             self._uses(broker.endpoint, broker.endpoint.config_vars(args.mqtt))
             return broker
         if args.mqtt.where == "external" and args.mqtt.external:

@@ -161,7 +161,7 @@ class Mqtt(Backing):
     allow_from: list[Cidr] = ["0.0.0.0/0"]
     """Where devices may come from."""
     host_names: list[str] = []
-    """Names that devices dial, for the certificate."""
+    """Names that devices dial, for the certificate; none: `mqtt.<domain>`."""
     annotations: dict[str, str] = {}
     """Annotations of the load balancer's Service."""
     volume: Volume = Volume(size="5Gi")

@@ -148,6 +148,11 @@ class Settings(Model):
             raise ValueError("; ".join(problems))
         return self
 
+    @property
+    def device_host_names(self) -> list[str]:
+        """The names that devices dial the broker by: those it says, or one made of the domain."""
+        return self.mqtt.host_names or ([f"mqtt.{self.domain}"] if self.domain else [])
+
     def secret_names(self) -> list[str]:
         """Return the names of all secrets that a human sets, sorted."""
         services = [self.postgres, self.mqtt, self.elasticsearch, *self.redis.values()]

@@ -191,7 +191,7 @@ def keeping_claims(opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
 
 
 def claim(name: str, volume: Volume, site: Site) -> core.v1.PersistentVolumeClaimArgs:
-    """Return the template of a volume claim for one pod at a time; without a class of its own it is of the stack's, or the cluster's default."""
+    """Return the template of a volume claim for one pod at a time: its own class, else the stack's, else the cluster's default."""
     return core.v1.PersistentVolumeClaimArgs(
         metadata=meta.v1.ObjectMetaArgs(name=name),
         spec=core.v1.PersistentVolumeClaimSpecArgs(

@@ -30,6 +30,7 @@ from cli.stack import Embedded, Stack, effective, read, write_effective
 from cli.stacks import named_stack
 from cli.target import with_address
 from settings import SettingsError
+from settings.ownership import STACK_LABEL
 from settings.stack import Cluster
 from tests.unit.checkout import checkout
 from tools.errors import UserError
@@ -350,21 +351,15 @@ def test_images_without_digest_and_a_missing_cluster_are_refused_at_once():
     assert any("has no digest" in problem for problem in refused.value.problems)
 
 
-@pytest.mark.parametrize("labels", [None, {checks.STACK_LABEL: "lamp.sandbox"}])
+@pytest.mark.parametrize("labels", [None, {STACK_LABEL: "lamp.sandbox"}])
 def test_an_absent_or_own_namespace_is_fine(sandbox_stack, labels):
     checks.refuse_foreign(labels, sandbox_stack)
 
 
-@pytest.mark.parametrize(("labels", "whose"), [({}, "somebody else"), ({checks.STACK_LABEL: "lamp.other"}, "stack lamp.other")])
+@pytest.mark.parametrize(("labels", "whose"), [({}, "somebody else"), ({STACK_LABEL: "lamp.other"}, "the stack lamp.other")])
 def test_a_foreign_namespace_is_refused(sandbox_stack, labels, whose):
     with pytest.raises(UserError, match=whose):
         checks.refuse_foreign(labels, sandbox_stack)
-
-
-def test_the_ownership_label_is_the_components_own():
-    from components.site import STACK_LABEL
-
-    assert checks.STACK_LABEL == STACK_LABEL
 
 
 def test_no_root_is_one_sentence(monkeypatch):

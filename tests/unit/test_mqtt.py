@@ -168,7 +168,7 @@ def test_the_write_ahead_log_fits_the_container(memory, wal):
 
 
 def test_the_certificate_names_what_devices_dial_first():
-    names = mqtt.certificate_names(broker(host_names=["mqtt.example.com"]), site())
+    names = mqtt.certificate_names(["mqtt.example.com"], site())
     assert names[0] == "mqtt.example.com"
     assert {"mqtt", "mqtt.lamp-test.svc", "mqtt.lamp-test.svc.cluster.local"} <= set(names)
 

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from tests.unit.test_contract import Rendered, rendered, templates
+from tests.unit.rendering import render
+from tests.unit.test_contract import NAMED, Rendered, rendered, templates
+
+BASE = {"tier": "staging", "cluster": NAMED}
 
 LOST = [
     {"key": f"node.kubernetes.io/{condition}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
@@ -69,3 +72,20 @@ def classes(stack: Rendered) -> dict[str, Any]:
         for pod in templates(stack)
         for claim in pod.owner.inputs["spec"].get("volumeClaimTemplates", [])
     }
+
+
+class TestDomain:
+    def test_devices_dial_a_name_under_the_domain_unless_others_are_said(self) -> None:
+        assert dialled({"domain": "lamps.example.com"})[0] == "mqtt.lamps.example.com"
+        assert dialled({"domain": "lamps.example.com", "mqtt": {"host_names": ["broker.example.net"]}})[0] == "broker.example.net"
+        assert dialled({})[0] == "mqtt.lamp-named.svc"
+
+    def test_the_name_is_not_in_the_certificate_when_others_are_said(self) -> None:
+        said = {"domain": "lamps.example.com", "mqtt": {"host_names": ["broker.example.net"]}}
+        assert "mqtt.lamps.example.com" not in dialled(said)
+
+
+def dialled(said: dict[str, Any]) -> list[str]:
+    """The names that the broker's certificate is valid for."""
+    [request] = [one for one in render("named", {**BASE, **said}) if one.name == "mqtt-tls-request"]
+    return request.inputs["dnsNames"]
