@@ -129,6 +129,7 @@ def _pod(args: backing.Postgres, site: Site, config: str, keys: str) -> workload
         labels={"cluster-name": SCOPE},
         grace_seconds=GRACE_SECONDS,
         service_account=COMPONENT,
+        token=True,
         placement=args.placement,
     )
 

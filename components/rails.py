@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_random
-from pulumi_kubernetes import batch, meta
+from pulumi_kubernetes import batch, core, meta
 
 from components.endpoints import ConfigVars, Endpoint, authorities
 from components.kube import network, probes
 from components.kube.configuration import config_map, digest, secret
 from components.kube.passwords import of_generation
 from components.kube.workload import deployment, metadata, service, template
-from components.release import APP_LABEL, Release
+from components.release import APP_LABEL, SERVICE_ACCOUNT, Release
 from components.site import Secrets, Site
 from settings.app import PRESTOP_SECONDS, App, Web
 from settings.app import Release as ReleaseSettings
@@ -75,9 +75,9 @@ class RailsApp(pulumi.ComponentResource):
             authorities=config_map(f"{name}-ca", "app", site, known, child) if known else None,
             client_labels=labels,
         )
-        migrated = self._migration(name, args.release, release, site, after, child)
-        self.release = replace(release, after=migrated or list(after))
-        network.to_public(f"{name}-saas", "app", site, {APP_LABEL: "true"}, args.app.egress_ports, child)
+        after = [*after, _account(args.app, site, child)]
+        self.release = replace(release, after=self._migration(name, args.release, release, site, after, child) or after)
+        network.to_public(f"{name}-saas", "app", site, {APP_LABEL: "true"}, args.app.egress_ranges, args.app.egress_ports, child)
         self.urls = {web: self._web(name, web, said, args.edge, site, child) for web, said in args.web.items()}
         self.register_outputs({"urls": self.urls, "config": config})
 
@@ -125,8 +125,8 @@ class RailsApp(pulumi.ComponentResource):
         if not said.command:
             return []
         pod = release.pod("release", said, site, restart_policy="Never")
-        # The name tells one release's migration from another's: a Job that has run is never changed.
-        full = f"release-{digest(release.image, release.config_secret, said.model_dump(), release.app.model_dump())}"
+        # The name tells one release's migration from another's: a Job that has run is never changed. What the app may reach is no part of it.
+        full = f"release-{digest(release.image, release.config_secret, said.model_dump(), release.app.model_dump(exclude={'egress_ports', 'egress_ranges'}))}"
         limit = pulumi.CustomTimeouts(create=f"{seconds_of(said.stop_after) + 60}s")
         job = batch.v1.Job(
             f"{name}-{full}",
@@ -161,6 +161,12 @@ class RailsApp(pulumi.ComponentResource):
         made = service(f"{name}-{web}", web, web, site, {"http": (80, said.port)}, child)
         inside = f"{web}.{site.namespace}.svc"
         return made.spec.cluster_ip.apply(lambda address: f"http://{address or inside}")
+
+
+def _account(app: App, site: Site, opts: pulumi.ResourceOptions) -> core.v1.ServiceAccount:
+    about = metadata(SERVICE_ACCOUNT, site)
+    about.annotations = dict(app.service_account_annotations) or None
+    return core.v1.ServiceAccount(SERVICE_ACCOUNT, metadata=about, automount_service_account_token=False, opts=opts)
 
 
 def _replaced_when_failed(site: Site, name: str) -> meta.v1.ObjectMetaArgs:

@@ -8,6 +8,7 @@ import pulumi
 from pulumi_kubernetes import core
 
 from components.endpoints import AUTHORITIES
+from components.kube.configuration import digest
 from components.kube.workload import Pod, container, empty_dir, from_config
 from components.site import Site
 from settings.app import App, Process, Schedule
@@ -15,6 +16,10 @@ from settings.app import Release as ReleaseSettings
 
 APP_LABEL = "switchyard.dev/app"
 """Label of every pod that runs the app's image: it may reach the SaaS that the product uses."""
+SERVICE_ACCOUNT = "app"
+"""What every pod that runs the app's image runs as: a cloud may give it rights of its own, and the cluster gives it none."""
+IDENTITY = "switchyard.dev/identity"
+"""Annotation of a pod that changes with those of its ServiceAccount."""
 WRITABLE = "writable"
 """The volume of all folders that the app may write to."""
 
@@ -81,6 +86,9 @@ class Release:
             uid=self.app.uid,
             grace_seconds=grace_seconds,
             restart_policy=restart_policy,
+            service_account=SERVICE_ACCOUNT,
+            # A cloud hands out an account's identity when a pod is made.
+            annotations={IDENTITY: digest(identity)} if (identity := self.app.service_account_annotations) else {},
             placement=said.placement,
         )
 

@@ -25,6 +25,8 @@ class Site:
     """Where its API server, DNS and volumes are."""
     placement: Placement = field(default_factory=Placement)
     """Onto which nodes pods go whose component does not say."""
+    pull_secrets: tuple[pulumi.Input[str], ...] = ()
+    """Names of the Secrets that images are pulled with."""
     installed: str | None = None
     """The installation that the namespace carries in the cluster, as it was found before anything was registered."""
     home: pulumi.Input[str] = ""
@@ -40,6 +42,7 @@ class Site:
             namespace=settings.namespace or f"{settings.product}-{stack}",
             images=settings.images,
             cluster=settings.cluster,
+            pull_secrets=tuple(settings.images.pull_secrets),
             placement=settings.placement,
         )
 

@@ -16,10 +16,11 @@ from components.postgres import Postgres
 from components.process import Process, Schedule
 from components.rails import RailsApp, RailsSettings
 from components.redis import Redis
+from components.registry import pull_secret
 from components.sidekiq import Sidekiq
 from components.site import Secrets, Site
 from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
-from settings.stack import Settings
+from settings.stack import RegistryLogin, Settings
 
 
 class Stack(pulumi.ComponentResource):
@@ -36,6 +37,7 @@ class Stack(pulumi.ComponentResource):
         self.config_vars: dict[str, pulumi.Output[str]] = {}
         self.ready: list[pulumi.Resource] = []
         site = self._namespace(site)
+        site = self._login(args.images.login, site, secrets)
 
         session = mqtt_session(args.consumer, self.child)
         self._postgres(args, site, secrets)
@@ -65,6 +67,11 @@ class Stack(pulumi.ComponentResource):
         site = replace(site, home=made.metadata.name)
         network.default_deny("network", site, self.child)
         return site
+
+    def _login(self, login: RegistryLogin | None, site: Site, secrets: Secrets) -> Site:
+        if login is None:
+            return site
+        return replace(site, pull_secrets=(*site.pull_secrets, pull_secret(login, site, secrets, self.child)))
 
     def _postgres(self, args: Settings, site: Site, secrets: Secrets) -> None:
         if args.postgres.where == "cluster":

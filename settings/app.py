@@ -32,7 +32,8 @@ class App(Model):
     egress_ports: list[Port] = [443, 587]
     """Ports of public addresses that the app may reach: HTTPS (Sentry) and mail submission (SendGrid)."""
     egress_ranges: list[Cidr] = []
-    """Private addresses that the app may reach on these ports besides: a company's own mail server."""
+    """Private addresses that the app may reach on these ports besides: a company's own mail server. The address where a cloud tells a
+    node's rights, 169.254.169.254, is left out of them, unless it is named by itself (169.254.169.254/32)."""
     service_account_annotations: dict[str, str] = {}
     """Annotations of the ServiceAccount that the app's pods run as, such as a cloud's identity. Its token is not mounted."""
 

@@ -80,10 +80,10 @@ def _cidr(value: str) -> str:
     import ipaddress
 
     try:
-        ipaddress.ip_network(value)
+        # A single address is a range of one: Kubernetes takes it only when it is written so.
+        return str(ipaddress.ip_network(value))
     except ValueError:
         raise ValueError("expected an address range such as 10.1.0.0/16") from None
-    return value
 
 
 def _mqtt_filter(value: str) -> str:

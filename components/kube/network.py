@@ -1,6 +1,7 @@
 """Network policies: everything is refused, and each component says who may reach it."""
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
 
 import pulumi
 from pulumi_kubernetes import meta, networking
@@ -11,6 +12,8 @@ from components.site import CLIENT_LABEL, Site
 
 PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"]
 """Addresses that are nobody's SaaS: private, link-local (cloud metadata) and shared ranges."""
+METADATA = ("169.254.169.254/32", "fd00:ec2::254/128")
+"""Where clouds tell whoever asks the rights of the node that it runs on."""
 
 VERSION_ANNOTATION = "switchyard.dev/server-version"
 """Annotation of an external service's policy, the one object that stands for it: the version that its settings name."""
@@ -35,6 +38,13 @@ def pods_of_namespace(name: str, labels: Mapping[str, str] | None = None) -> Pee
 def addresses(cidr: str, excluded: Sequence[str] = ()) -> Peer:
     """Return a range of addresses."""
     return Peer(ip_block=networking.v1.IPBlockArgs(cidr=cidr, except_=list(excluded) or None))
+
+
+def without_metadata(cidr: str) -> Peer:
+    """Return a range of addresses without those in it that tell a node's rights: they are open only to who names one by itself."""
+    said = ip_network(cidr)
+    inside = [one for one in METADATA if one != str(said) and said.version == ip_network(one).version and said.overlaps(ip_network(one))]
+    return addresses(cidr, inside)
 
 
 def allow_in(
@@ -72,7 +82,7 @@ def admit_clients(name: str, component: str, site: Site, ports: Ports, opts: pul
 
 def admit_external(name: str, endpoint: Endpoint, site: Site, opts: pulumi.ResourceOptions) -> None:
     """Make the policy that lets clients reach a service outside the cluster."""
-    peers = [addresses(cidr) for cidr in endpoint.ranges]
+    peers = [without_metadata(cidr) for cidr in endpoint.ranges]
     about = {VERSION_ANNOTATION: endpoint.version} if endpoint.version else {}
     allow_out(f"{name}-external", endpoint.service, site, endpoint.client_labels, peers, [endpoint.port], opts, annotations=about)
 
@@ -90,9 +100,18 @@ def to_api_server(name: str, component: str, site: Site, opts: pulumi.ResourceOp
     allow_out(f"{name}-api-server", component, site, site.selector(component), peers, site.cluster.api_server_ports, opts)
 
 
-def to_public(name: str, component: str, site: Site, selector: Mapping[str, str], ports: Ports, opts: pulumi.ResourceOptions) -> None:
-    """Make the policy that lets pods reach public addresses, and no private ones."""
-    allow_out(name, component, site, selector, [addresses("0.0.0.0/0", PRIVATE_RANGES)], ports, opts)
+def to_public(
+    name: str,
+    component: str,
+    site: Site,
+    selector: Mapping[str, str],
+    besides: Sequence[str],
+    ports: Ports,
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """Make the policy that lets pods reach public addresses, and of the private ones those `besides`."""
+    peers = [addresses("0.0.0.0/0", PRIVATE_RANGES), *map(without_metadata, besides)]
+    allow_out(name, component, site, selector, peers, ports, opts)
 
 
 def default_deny(name: str, site: Site, opts: pulumi.ResourceOptions) -> None:

@@ -33,7 +33,9 @@ class Pod:
     uid: int = SERVER_UID
     grace_seconds: int = 30
     service_account: pulumi.Input[str] | None = None
-    """A ServiceAccount whose token is mounted; None: no token."""
+    """The ServiceAccount that it runs as; None: the namespace's default."""
+    token: bool = False
+    """Whether its token for the Kubernetes API is mounted."""
     restart_policy: str | None = None
     placement: Placement | None = None
     """Onto which nodes it goes; None: as the stack says."""
@@ -99,9 +101,9 @@ def template(pod: Pod, site: Site) -> core.v1.PodTemplateSpecArgs:
             volumes=list(pod.volumes) or None,
             security_context=pod_security(pod.uid),
             service_account_name=pod.service_account,
-            automount_service_account_token=pod.service_account is not None,
+            automount_service_account_token=pod.token,
             enable_service_links=False,
-            image_pull_secrets=[core.v1.LocalObjectReferenceArgs(name=name) for name in site.images.pull_secrets] or None,
+            image_pull_secrets=[core.v1.LocalObjectReferenceArgs(name=name) for name in site.pull_secrets] or None,
             termination_grace_period_seconds=pod.grace_seconds,
             restart_policy=pod.restart_policy,
             node_selector=placement.node_selector or None,

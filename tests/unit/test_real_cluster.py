@@ -1,9 +1,14 @@
 """What a stack says about the cluster it stands on reaches every object that it concerns."""
 
+import base64
+import json
 from typing import Any
 
+import pytest
+
+from settings import resolve
 from tests.unit.rendering import render
-from tests.unit.test_contract import NAMED, Rendered, rendered, templates
+from tests.unit.test_contract import NAMED, SECRETS, STACKS, Rendered, rendered, templates
 
 BASE = {"tier": "staging", "cluster": NAMED}
 
@@ -89,3 +94,91 @@ def dialled(said: dict[str, Any]) -> list[str]:
     """The names that the broker's certificate is valid for."""
     [request] = [one for one in render("named", {**BASE, **said}) if one.name == "mqtt-tls-request"]
     return request.inputs["dnsNames"]
+
+
+class TestTheAppsIdentity:
+    def test_every_pod_of_the_app_runs_as_an_account_of_its_own_without_rights_in_the_cluster(self) -> None:
+        pods = [pod for pod in templates(rendered("production")) if "switchyard.dev/app" in pod.labels]
+        assert pods
+        assert {pod.spec["serviceAccountName"] for pod in pods} == {"app"}
+        bound = [subject["name"] for one in rendered("production").of("RoleBinding") for subject in one.inputs["subjects"]]
+        assert "app" not in bound
+
+    def test_its_annotations_are_those_that_the_stack_says(self) -> None:
+        [account] = [one for one in real().of("ServiceAccount") if one.kube_name == "app"]
+        assert account.inputs["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/lamp"}
+        assert account.inputs["automountServiceAccountToken"] is False
+
+    def test_pods_are_made_anew_for_another_identity_which_they_get_when_they_are_made(self) -> None:
+        one, other = ({"app": {"service_account_annotations": {"iam.gke.io/gcp-service-account": name}}} for name in ("a@x", "b@x"))
+        assert annotations(one)["web"] != annotations(other)["web"]
+        assert annotations(one)["postgres"] == annotations(other)["postgres"]
+        assert annotations({})["web"] == {}
+
+    def test_no_pod_starts_before_the_account_is_there(self) -> None:
+        [job] = real().of("Job")
+        assert "app" in job.depends_on
+
+
+class TestWhatTheAppReaches:
+    def test_it_reaches_the_private_addresses_that_the_stack_names_on_the_apps_ports_alone(self) -> None:
+        [web] = [pod for pod in templates(real()) if pod.component == "web"]
+        reached = {
+            (address, port)
+            for address in ("10.9.0.7", "10.9.1.7", "198.51.100.7")
+            for port in (443, 587, 22)
+            if real().network.lets_out(web.labels, address, port)
+        }
+        assert reached == {("10.9.0.7", 443), ("10.9.0.7", 587), ("198.51.100.7", 443), ("198.51.100.7", 587)}
+
+    def test_a_range_around_the_metadata_address_does_not_open_it(self) -> None:
+        [web] = [pod for pod in templates(real()) if pod.component == "web"]
+        assert real().network.lets_out(web.labels, "169.254.1.1", 443)
+        assert not real().network.lets_out(web.labels, "169.254.169.254", 443)
+
+    @pytest.mark.parametrize("said", ["169.254.169.254/32", "169.254.169.254"])
+    def test_who_names_the_metadata_address_by_itself_gets_it(self, said: str) -> None:
+        assert opened(said) == {"cidr": "169.254.169.254/32"}
+
+    def test_the_metadata_address_of_the_other_protocol_is_left_out_as_well(self) -> None:
+        assert opened("fd00::/8") == {"cidr": "fd00::/8", "except": ["fd00:ec2::254/128"]}
+        assert opened("0.0.0.0/0") == {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}
+
+
+class TestRegistryLogin:
+    def test_every_pod_pulls_with_the_stacks_own_account_besides_the_secrets_it_names(self) -> None:
+        for pod in templates(real()):
+            assert pod.spec["imagePullSecrets"] == [{"name": "mirror"}, {"name": "registry-login"}], pod.component
+
+    def test_the_secret_is_what_docker_login_would_have_written(self) -> None:
+        [made] = [one for one in real().of("Secret") if one.kube_name == "registry-login"]
+        assert made.inputs["type"] == "kubernetes.io/dockerconfigjson"
+        assert made.secret_paths == ("stringData",)
+        [(server, account)] = json.loads(made.inputs["stringData"][".dockerconfigjson"])["auths"].items()
+        assert server == "ghcr.io"
+        assert base64.b64decode(account["auth"]).decode() == f"robot:{SECRETS['REGISTRY_PASSWORD']}"
+
+    def test_another_password_changes_that_secret_and_nothing_else(self) -> None:
+        said = STACKS["real-cluster"]
+        one, other = (
+            {(r.type, r.name): r.inputs for r in render("real-cluster", said, {"REGISTRY_PASSWORD": word})} for word in ("a", "b")
+        )
+        assert one.keys() == other.keys()
+        assert [name for (_, name), inputs in one.items() if other[_, name] != inputs] == ["registry-login"]
+
+    def test_a_stack_that_says_none_makes_no_secret(self) -> None:
+        assert "registry-login" not in {one.kube_name for one in rendered("production").of("Secret")}
+
+
+def annotations(said: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """The annotations of each component's pods."""
+    stack = Rendered("named", resolve("named", BASE | said), render("named", BASE | said))
+    found = {pod.component: pod.owner.inputs["spec"] for pod in templates(stack)}
+    return {component: spec["template"]["metadata"].get("annotations", {}) for component, spec in found.items()}
+
+
+def opened(said: str) -> dict[str, Any]:
+    """The block of addresses that the app's policy has for this range."""
+    made = render("named", BASE | {"app": {"egress_ranges": [said]}})
+    [policy] = [one for one in made if one.kind == "NetworkPolicy" and one.name == "app-saas"]
+    return policy.inputs["spec"]["egress"][0]["to"][1]["ipBlock"]
