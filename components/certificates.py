@@ -35,7 +35,8 @@ class ServerCertificate:
 class CertificateAuthority(pulumi.ComponentResource):
     """The stack's own certificate authority: an ECDSA P-256 key in the encrypted state, and a certificate for ten years.
 
-    It is not renewed early by itself: every device that knows the old one would be locked out.
+    It is not renewed early by itself: every device that knows the old one would be locked out. For the same reason the engine
+    refuses to replace or delete it where the stack's tier protects data.
     """
 
     certificate: pulumi.Output[str]
@@ -45,7 +46,7 @@ class CertificateAuthority(pulumi.ComponentResource):
         """Make the authority of `site`."""
         super().__init__("switchyard:index:CertificateAuthority", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        self._key = _key(f"{name}-key", child)
+        self._key = _key(f"{name}-key", site.keeping(f"{name}-key", child))
         made = tls.SelfSignedCert(
             f"{name}-certificate",
             private_key_pem=self._key.private_key_pem,
@@ -54,7 +55,7 @@ class CertificateAuthority(pulumi.ComponentResource):
             set_subject_key_id=True,
             allowed_uses=["cert_signing", "crl_signing"],
             validity_period_hours=AUTHORITY_YEARS * YEAR_HOURS,
-            opts=child,
+            opts=site.keeping(f"{name}-certificate", child),
         )
         self.certificate = made.cert_pem
         self.register_outputs({"certificate": self.certificate})

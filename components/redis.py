@@ -49,7 +49,7 @@ class Redis(pulumi.ComponentResource):
             name,
             _pod(component, args, site, config, keys),
             site,
-            child,
+            workload.keeping_claims(child) if args.persistent else child,
             replicas=1,
             service_name=component,
             claims=[workload.claim("data", args.volume, site)] if args.persistent else [],

@@ -29,6 +29,10 @@ class Site:
     """Names of the Secrets that images are pulled with."""
     installed: str | None = None
     """The installation that the namespace carries in the cluster, as it was found before anything was registered."""
+    protect: bool = True
+    """Whether the engine refuses to delete or replace what keeps data."""
+    unprotected: tuple[str, ...] = ()
+    """Resources that may be deleted or replaced all the same, by their Pulumi name."""
     home: pulumi.Input[str] = ""
     """The namespace's name again, as the made Namespace tells it: what takes it is made after the namespace."""
 
@@ -44,6 +48,8 @@ class Site:
             cluster=settings.cluster,
             pull_secrets=tuple(settings.images.pull_secrets),
             placement=settings.placement,
+            protect=settings.protect,
+            unprotected=tuple(settings.unprotected),
         )
 
     @property
@@ -59,6 +65,11 @@ class Site:
         """Return the labels of every object of `component`."""
         own = {"app.kubernetes.io/instance": self.stack, "app.kubernetes.io/managed-by": "pulumi"}
         return self.selector(component) | own
+
+    def keeping(self, name: str, opts: pulumi.ResourceOptions | None = None) -> pulumi.ResourceOptions:
+        """Return `opts` for the resource called `name`, which keeps data or can not be made again: the engine refuses to delete it."""
+        protect = self.protect and name not in self.unprotected
+        return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=protect))
 
     def image(self, name: str) -> str:
         """Return the reference of the image called `name`."""

@@ -61,7 +61,7 @@ class Stack(pulumi.ComponentResource):
         made = core.v1.Namespace(
             site.namespace,
             metadata=meta.v1.ObjectMetaArgs(name=site.namespace, labels={**site.labels("namespace"), **owned, **levels}),
-            opts=pulumi.ResourceOptions.merge(self.child, pulumi.ResourceOptions(protect=site.tier == "production")),
+            opts=site.keeping(site.namespace, self.child),
         )
         # All else takes the namespace's name from the made one, and so is made after it.
         site = replace(site, home=made.metadata.name)

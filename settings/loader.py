@@ -183,6 +183,8 @@ def _value(key: str, text: str) -> Any:
         # A plain string may begin so as well; it is then refused for its type, by its name.
         with contextlib.suppress(ValueError):
             return json.loads(text)
+    if Settings.model_fields[key].annotation is bool and text in ("true", "false"):
+        return text == "true"
     return text or None
 
 

@@ -102,6 +102,8 @@ class Settings(Model):
     """The host name that people reach it by; no two stacks share one. Devices dial `mqtt.<domain>` unless `mqtt.host_names` says more."""
     protect: bool = True
     """Whether deleting or replacing what keeps data is refused, also by a plain `pulumi up`."""
+    unprotected: list[str] = []
+    """Resources that `protect` leaves out, by their Pulumi name (redis-jobs): for the one `up` that is meant to delete or replace them."""
     budget: Budget | None = None
     """What it may ask the cluster for; None: it is not limited."""
     placement: Placement = Placement()

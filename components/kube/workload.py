@@ -164,7 +164,10 @@ def stateful_set(
     claims: Sequence[core.v1.PersistentVolumeClaimArgs],
     parallel: bool = True,
 ) -> apps.v1.StatefulSet:
-    """Make a StatefulSet called after the pod's component; its name is explicit, so a replaced one takes up its claims again."""
+    """Make a StatefulSet called after the pod's component; its name is explicit, so a replaced one takes up its claims again.
+
+    The engine refuses to delete or replace it where the stack's tier protects data.
+    """
     made = apps.v1.StatefulSet(
         name,
         metadata=metadata(pod.component, site),
@@ -177,7 +180,7 @@ def stateful_set(
             template=template(pod, site),
             volume_claim_templates=list(claims) or None,
         ),
-        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=STATEFUL_TIMEOUT)),
+        opts=site.keeping(name, pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=STATEFUL_TIMEOUT))),
     )
     if replicas > 1:
         disruption_budget(name, pod.component, site, opts)
