@@ -4,7 +4,7 @@ This package imports neither pulumi nor kubernetes, so it can be read and tested
 """
 
 from settings.errors import SettingsError
-from settings.loader import Layer, layers_of, load, resolve
+from settings.loader import load, resolve
 from settings.stack import Settings
 
-__all__ = ["Layer", "Settings", "SettingsError", "layers_of", "load", "resolve"]
+__all__ = ["Settings", "SettingsError", "load", "resolve"]

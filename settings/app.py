@@ -2,9 +2,25 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from settings.types import AbsolutePath, Cidr, Count, DnsLabel, Duration, EnvName, Model, MqttFilter, Placement, Port, Resources, seconds_of
+from settings.quantities import seconds_of
+from settings.types import (
+    AbsolutePath,
+    Cidr,
+    Count,
+    Cron,
+    DnsLabel,
+    Duration,
+    EnvName,
+    Image,
+    Model,
+    MqttFilter,
+    Placement,
+    Port,
+    Resources,
+    TimeZone,
+)
 
 PRESTOP_SECONDS = 5
 """A pod keeps serving this long after it was told to go, so that every proxy has forgotten it (knowledge: 5 to 10 s)."""
@@ -15,7 +31,7 @@ GRACE_MARGIN_SECONDS = 5
 class App(Model):
     """The image that all the product's processes run, and what it is told."""
 
-    image: str = "app"
+    image: Image = "app"
     """A name in `images.pinned`, or a full reference; `up` wants a digest."""
     uid: int = Field(default=10100, ge=1)
     """The user id the processes run as; it must exist in the image."""
@@ -85,12 +101,6 @@ class Process(Model):
         """The pod's grace period: longer than what it waits for."""
         return seconds_of(self.stop_within) + GRACE_MARGIN_SECONDS
 
-    @model_validator(mode="after")
-    def _one_singleton(self) -> "Process":
-        if self.singleton and self.replicas != 1:
-            raise ValueError(f"a singleton has 1 replica, not {self.replicas}")
-        return self
-
 
 class Web(Process):
     """A process that serves HTTP."""
@@ -148,12 +158,6 @@ class Consumer(Process):
     health: FileHealth | None = FileHealth()
     """Liveness by a heartbeat file, never by asking the database."""
 
-    @model_validator(mode="after")
-    def _one_session(self) -> "Consumer":
-        if self.mode != "amqp" and self.replicas != 1 and self.where == "cluster":
-            raise ValueError(f"mode {self.mode} has 1 replica, not {self.replicas}: a second one would cut the first off")
-        return self
-
     @property
     def alone(self) -> bool:
         """Whether two at once would harm: a second MQTT session cuts the first one off."""
@@ -165,9 +169,9 @@ class Schedule(Model):
 
     command: list[str] = Field(min_length=1)
     """Program and arguments, run without a shell."""
-    cron: str = Field(pattern=r"^(\S+\s+){4}\S+$")
+    cron: Cron
     """When, as five cron fields."""
-    time_zone: str = "Etc/UTC"
+    time_zone: TimeZone = "Etc/UTC"
     """The zone that `cron` is read in."""
     config: dict[EnvName, str] = {}
     """Config vars of this command alone."""

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from settings.types import Bytes, Cidr, Count, DnsLabel, Duration, EnvName, Model, MqttFilter, Pem, Placement, Port, Resources
+from settings.types import Bytes, Cidr, Count, DnsLabel, Duration, EnvName, Host, Model, MqttFilter, Pem, Placement, Port, Resources
 
 Where = Literal["cluster", "external", "none"]
 """`cluster`: the stack runs it; `external`: it is somebody else's; `none`: the product has none."""
@@ -16,7 +16,7 @@ ExternalTls = Literal["disable", "require", "verify-ca", "verify-full"]
 class External(Model):
     """A service that somebody else runs. Its password is a secret of its own: see `password`."""
 
-    host: str
+    host: Host
     """Name or address."""
     port: Port
     """TCP port."""
@@ -37,16 +37,6 @@ class External(Model):
     ranges: list[Cidr] = ["0.0.0.0/0"]
     """Addresses that network policies let the app reach."""
 
-    @model_validator(mode="after")
-    def _can_verify(self) -> "External":
-        if self.tls == "verify-ca" and self.ca is None:
-            raise ValueError("tls: verify-ca needs ca: the certificate of the authority that signed the server's, as PEM")
-        if self.ca is not None and not self.tls.startswith("verify-"):
-            raise ValueError(
-                f"tls: {self.tls} would never look at ca: say verify-full, or verify-ca where the certificate has another name"
-            )
-        return self
-
     def tls_vars(self, config_var: str) -> list[str]:
         """Return the names of the config vars that go with `config_var`: DATABASE_TLS and DATABASE_CA_FILE with DATABASE_URL."""
         said = {"TLS": self.tls != "disable", "CA_FILE": self.ca is not None}
@@ -65,12 +55,6 @@ class Backing(Model):
     """Who runs it."""
     external: External | None = None
     """Where it is when it is external."""
-
-    @model_validator(mode="after")
-    def _said_where(self) -> "Backing":
-        if self.where == "external" and self.external is None:
-            raise ValueError("where: external needs external: {host, port, user, password}")
-        return self
 
 
 class Volume(Model):
@@ -173,11 +157,9 @@ class Mqtt(Backing):
     rotation: int = Field(default=1, ge=1)
     """Raise it to generate new passwords, for users of a new name; delete those of the generation before in the broker afterwards."""
 
-    @model_validator(mode="after")
-    def _odd(self) -> "Mqtt":
-        if self.where == "cluster" and self.members % 2 == 0:
-            raise ValueError(f"expected an odd number of members, not {self.members}: an even one can not outvote itself")
-        return self
+
+ELASTICSEARCH_LARGEST_HEAP = 31 * 2**30
+"""Bytes below which Java's pointers stay compressed."""
 
 
 class Elasticsearch(Backing):

@@ -1,14 +1,14 @@
 """A whole stack's settings."""
 
 from collections.abc import Container
-from pathlib import PurePosixPath
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPool, Web
 from settings.backing import Backing, Elasticsearch, Mqtt, Postgres, Redis
-from settings.types import Bytes, Cidr, Cpu, DnsLabel, EnvName, HostName, Model, Placement, Port
+from settings.footprint import Footprint, footprint
+from settings.types import Bytes, Cidr, Cpu, DnsLabel, EnvName, HostName, Image, Model, Placement, Port, Registry
 
 Tier = Literal["sandbox", "testing", "small", "staging", "production"]
 """What kind of installation it is; `settings/tiers/<tier>.yaml` says what that means."""
@@ -51,9 +51,9 @@ class RegistryLogin(Model):
 class Images(Model):
     """Where images come from."""
 
-    registry: str = "registry.example.com/switchyard"
+    registry: Registry = "registry.example.com/switchyard"
     """The company's registry and folder, for images that are not pinned yet."""
-    pinned: dict[str, str] = {}
+    pinned: dict[str, Image] = {}
     """Image name -> reference with digest, as `./sy images pin` writes it."""
     pull_secrets: list[str] = []
     """Names of Secrets in the namespace that the kubelet pulls with, made by somebody else."""
@@ -137,19 +137,6 @@ class Settings(Model):
     edge: Edge = Edge()
     """Who may reach the web processes."""
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> "Settings":
-        problems = [
-            *self._unread_queues(),
-            *self._shared_names(),
-            *self._shared_config_vars(),
-            *self._unwritable_heartbeats(),
-            *self._overridden(),
-        ]
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
-
     @property
     def device_host_names(self) -> list[str]:
         """The names that devices dial the broker by: those it says, or one made of the domain."""
@@ -192,69 +179,24 @@ class Settings(Model):
         anything = [self.web, self.sidekiq, self.processes, self.schedules, self.release.command]
         return any(anything) or self.consumer.where == "cluster"
 
-    def _unread_queues(self) -> list[str]:
-        consumer = self.consumer
-        if consumer.where != "cluster" or self.mqtt.where == "none":
-            missing = consumer.where == "cluster" and consumer.mode == "amqp"
-            return ["consumer.mode amqp needs a broker, but mqtt.where is none"] if missing else []
-        if consumer.mode == "amqp" and self.mqtt.where == "external" and self.mqtt.amqp_var not in [*self.app.config, *self.app.secrets]:
-            said = f"name {self.mqtt.amqp_var} under app.secrets, or say consumer.mode: mqtt and replicas: 1"
-            return [f"consumer.mode amqp needs an AMQP address, and an external broker is known by its MQTT address alone: {said}"]
-        if consumer.mode == "amqp" and self.mqtt.where == "cluster" and consumer.queue not in self.mqtt.queues:
-            return [f"consumer.queue: no queue {consumer.queue!r} under mqtt.queues ({', '.join(self.mqtt.queues) or 'none'})"]
-        if consumer.mode == "mqtt" and self.mqtt.where == "cluster" and consumer.queue in self.mqtt.queues:
-            # A queue that nobody reads fills the disk, and then the broker takes no message any more.
-            return [f"consumer.mode mqtt reads its session and not the queue {consumer.queue!r}: say mqtt.queues.{consumer.queue}: null"]
-        return []
-
-    def _shared_names(self) -> list[str]:
-        groups = {"web": self.web, "sidekiq": self.sidekiq, "processes": self.processes, "schedules": self.schedules}
-        # Names of pods and Services: the provider would write one over the other and say nothing.
-        own = ["consumer", "release", "app", "postgres", "postgres-members", "mqtt", "mqtt-members", "mqtt-public"]
-        taken: dict[str, str] = dict.fromkeys(own, "Switchyard itself") | {f"redis-{name}": f"redis.{name}" for name in self.redis}
-        problems: list[str] = []
-        for group, members in groups.items():
-            for name in members:
-                full = f"sidekiq-{name}" if group == "sidekiq" else name
-                if full in taken:
-                    problems.append(f"{group}.{name}: the name {full!r} is taken by {taken[full]}")
-                taken[full] = f"{group}.{name}"
-        return problems
-
-    def _shared_config_vars(self) -> list[str]:
-        derived = self.derived_config_vars()
-        said = [*self.app.config, *self.app.secrets, *self.app.generate, *derived]
-        return [f"config var {name} is set twice" for name in sorted({name for name in said if said.count(name) > 1})]
-
-    def _unwritable_heartbeats(self) -> list[str]:
-        """Return a sentence for each heartbeat file that no process could touch: it would be restarted for ever."""
-        said = {f"sidekiq.{name}": pool.health for name, pool in self.sidekiq.items()}
-        said |= {f"processes.{name}": process.health for name, process in self.processes.items()}
-        said |= {"consumer": self.consumer.health} if self.consumer.where == "cluster" else {}
-        return [
-            f"{where}.health.file: {health.file} is in none of the folders under app.writable, and all else is read-only"
-            for where, health in said.items()
-            if health and not any(PurePosixPath(health.file).is_relative_to(folder) for folder in self.app.writable)
-        ]
-
-    def _overridden(self) -> list[str]:
-        """Return a sentence for each config var that a process would never see, because a setting of its own makes it."""
-        web = {"PORT": "port", "RAILS_MAX_THREADS": "threads", "WEB_CONCURRENCY": "concurrency"}
-        sidekiq = {"RAILS_MAX_THREADS": "concurrency", "SIDEKIQ_TIMEOUT": "stop_within"}
-        processes = [(f"web.{name}", said.config, web) for name, said in self.web.items()]
-        processes += [(f"sidekiq.{name}", said.config, sidekiq) for name, said in self.sidekiq.items()]
-        problems = [
-            f"{where}.config.{var}: say {where}.{made[var]} instead" for where, said, made in processes for var in said if var in made
-        ]
-        common = [var for var in ("PORT", "WEB_CONCURRENCY") if self.web and var in self.app.config]
-        return problems + [f"app.config.{var}: say {web[var]} of each process under web instead" for var in common]
-
     def derived_config_vars(self) -> list[str]:
         """Return the names of the config vars that come from endpoints."""
-        mqtt = self.mqtt
-        addressed: list[tuple[Backing, str]] = [(mqtt, mqtt.mqtt_var)]
-        addressed += [(service, service.config_var) for service in (self.postgres, *self.redis.values(), self.elasticsearch)]
-        used = [(service, name) for service, name in addressed if service.where != "none"]
-        verified = [name for said, var in used if said.where == "external" and said.external for name in said.external.tls_vars(var)]
-        rest = [mqtt.amqp_var, mqtt.management_var] if mqtt.where == "cluster" else []
-        return [name for _, name in used] + verified + rest
+        return [name for name, _ in self.derived_from()]
+
+    def derived_from(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Return the config vars that come from endpoints, each with the setting that says it."""
+        addressed: list[tuple[Backing, str, tuple[str, ...]]] = [(self.mqtt, self.mqtt.mqtt_var, ("mqtt", "mqtt_var"))]
+        addressed += [(self.postgres, self.postgres.config_var, ("postgres", "config_var"))]
+        addressed += [(redis, redis.config_var, ("redis", name, "config_var")) for name, redis in self.redis.items()]
+        addressed += [(self.elasticsearch, self.elasticsearch.config_var, ("elasticsearch", "config_var"))]
+        made = [(var, path) for service, var, path in addressed if service.where != "none"]
+        for service, var, path in addressed:
+            if service.where == "external" and service.external:
+                made += [(name, (*path[:-1], "external", "tls")) for name in service.external.tls_vars(var)]
+        if self.mqtt.where == "cluster":
+            made += [(self.mqtt.amqp_var, ("mqtt", "amqp_var")), (self.mqtt.management_var, ("mqtt", "management_var"))]
+        return made
+
+    def footprint(self) -> list[Footprint]:
+        """Return what each component asks of the cluster."""
+        return footprint(self)

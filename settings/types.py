@@ -1,43 +1,19 @@
 """The types that settings are made of: frozen models, names, quantities and durations."""
 
 import re
-from decimal import Decimal
+from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
-_SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-_NUMBER = r"(?P<number>\d+(?:\.\d+)?)"
+from settings import cron, references
+from settings.quantities import bytes_of, cores_of, seconds_of
 
 
 class Model(BaseModel):
     """A frozen piece of settings: unknown keys are refused, values are not coerced."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
-
-
-def bytes_of(quantity: str) -> int:
-    """Return the bytes that a Kubernetes quantity such as `512Mi` or `1.5G` stands for; ValueError when it is none."""
-    match = re.fullmatch(_NUMBER + r"(?P<suffix>k|M|G|T|Ki|Mi|Gi|Ti)?", quantity)
-    if not match:
-        raise ValueError("expected a quantity of bytes such as 512Mi, 1.5Gi or 20G")
-    return int(Decimal(match["number"]) * _SUFFIXES[match["suffix"] or ""])
-
-
-def cores_of(quantity: str) -> Decimal:
-    """Return the cores that a Kubernetes cpu quantity such as `250m` or `1.5` stands for; ValueError when it is none."""
-    match = re.fullmatch(_NUMBER + r"(?P<milli>m)?", quantity)
-    if not match:
-        raise ValueError("expected an amount of cpu such as 250m or 1.5 (cores)")
-    return Decimal(match["number"]) / (1000 if match["milli"] else 1)
-
-
-def seconds_of(duration: str) -> int:
-    """Return the seconds that a duration such as `30s`, `5m`, `2h` or `14d` stands for; ValueError when it is none."""
-    match = re.fullmatch(r"(\d+)(s|m|h|d)", duration)
-    if not match:
-        raise ValueError("expected a duration such as 30s, 5m, 2h or 14d")
-    return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 def _bytes(value: str) -> str:
@@ -58,77 +34,81 @@ def _duration(value: str) -> str:
     return value
 
 
-def _dns_label(value: str) -> str:
-    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", value):
-        raise ValueError("expected a DNS label: a-z, 0-9 and '-', starting with a letter, at most 40 characters")
-    return value
+def _checked(check: Callable[[str], object]) -> AfterValidator:
+    """Return a validator that keeps the text as it stands, if `check` has nothing against it."""
+
+    def validate(value: str) -> str:
+        check(value)
+        return value
+
+    return AfterValidator(validate)
 
 
-def _env_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-        raise ValueError("expected the name of a config var such as SENTRY_DSN")
-    return value
+def _text(pattern: str, what: str) -> WithJsonSchema:
+    """Return how an editor checks the text: by a pattern that takes all that is right, and refuses most of what is wrong."""
+    return WithJsonSchema({"type": "string", "pattern": pattern, "x-type": what})
 
 
-def _path(value: str) -> str:
-    if not value.startswith("/"):
-        raise ValueError("expected an absolute path such as /app/tmp")
-    return value
+def _matches(pattern: str, expectation: str, what: str) -> tuple[AfterValidator, WithJsonSchema]:
+    """Return a check of the whole text by a pattern, for the loader and for editors alike."""
+
+    def check(value: str) -> None:
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise ValueError(expectation)
+
+    return _checked(check), _text(f"^(?:{pattern})$", what)
 
 
-def _cidr(value: str) -> str:
-    import ipaddress
-
-    try:
-        # A single address is a range of one: Kubernetes takes it only when it is written so.
-        return str(ipaddress.ip_network(value))
-    except ValueError:
-        raise ValueError("expected an address range such as 10.1.0.0/16") from None
-
-
-def _mqtt_filter(value: str) -> str:
+def _mqtt_filter(value: str) -> None:
     levels = value.split("/")
     if "." in value or "*" in value:
         raise ValueError("'.' and '*' have another meaning in RabbitMQ; expected an MQTT filter such as lamps/+/fall")
     partial = any(("+" in level or "#" in level) and len(level) > 1 for level in levels)
     if not value or value.startswith("$") or partial or "#" in levels[:-1]:
         raise ValueError("expected an MQTT filter such as lamps/+/fall: '+' stands for a whole level, '#' for all that follow")
-    return value
 
 
-def _pem(value: str) -> str:
-    if not re.search(r"-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----", value):
-        raise ValueError("expected a certificate as PEM, beginning with -----BEGIN CERTIFICATE-----")
-    return value
+_DNS_LABEL = _matches(
+    r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", "expected a DNS label: a-z, 0-9 and '-', starting with a letter, at most 40 characters", "DNS label"
+)
+_ENV_NAME = _matches(r"[A-Za-z_][A-Za-z0-9_]*", "expected the name of a config var such as SENTRY_DSN", "name of a config var")
+_PATH = _matches(r"/[^\x00]*", "expected an absolute path such as /app/tmp", "absolute path")
+_PEM = r"(?s:.*)-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----(?s:.*)"
 
-
-def _host_name(value: str) -> str:
-    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-    if len(value) > 253 or not re.fullmatch(rf"({label}\.)+{label}", value):
-        raise ValueError("expected a host name such as lamps.example.com")
-    return value
-
-
-Bytes = Annotated[str, AfterValidator(_bytes)]
-"""Memory or storage as Kubernetes writes it: 512Mi, 1.5Gi, 20G."""
-Cpu = Annotated[str, AfterValidator(_cores)]
+Bytes = Annotated[str, AfterValidator(_bytes), _text(r"^[0-9.]+([eE][+-]?[0-9]{1,2}|[kMGTPE]|[KMGTPE]i)?$", "bytes")]
+"""Memory or storage as Kubernetes writes it: 512Mi, 1.5Gi, 20G, 12e6."""
+Cpu = Annotated[str, AfterValidator(_cores), _text(r"^[0-9.]+([eE][+-]?[0-9]{1,2}|[numkMGTPE]|[KMGTPE]i)?$", "cores")]
 """Processor time as Kubernetes writes it: 250m or 1.5, in cores."""
-Duration = Annotated[str, AfterValidator(_duration)]
+Duration = Annotated[str, AfterValidator(_duration), _text(r"^[0-9]+[smhd]$", "duration")]
 """A length of time: 30s, 5m, 2h, 14d."""
-DnsLabel = Annotated[str, AfterValidator(_dns_label)]
+Cron = Annotated[str, _checked(cron.times_of), _text(r"^\s*(\S+\s+){4}\S+\s*$", "five cron fields")]
+"""When something runs: minute, hour, day of the month, month, day of the week."""
+TimeZone = Annotated[str, _checked(cron.check_zone), _text(r"^[A-Za-z0-9_+/-]+$", "time zone")]
+"""A time zone of the IANA's list: Europe/Paris."""
+DnsLabel = Annotated[str, *_DNS_LABEL]
 """A name that Kubernetes accepts everywhere; 40 characters at most, because names are derived from it."""
-EnvName = Annotated[str, AfterValidator(_env_name)]
+EnvName = Annotated[str, *_ENV_NAME]
 """The name of an environment variable."""
-MqttFilter = Annotated[str, AfterValidator(_mqtt_filter)]
+MqttFilter = Annotated[str, _checked(_mqtt_filter), _text(r"^[^$.*][^.*]*$", "MQTT filter")]
 """Topics as an MQTT client subscribes to them: lamps/+/fall."""
-AbsolutePath = Annotated[str, AfterValidator(_path)]
+AbsolutePath = Annotated[str, *_PATH]
 """A path inside a container."""
-Cidr = Annotated[str, AfterValidator(_cidr)]
+Cidr = Annotated[str, AfterValidator(references.range_of), _text(r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$", "range of addresses")]
 """A range of addresses."""
-Pem = Annotated[str, AfterValidator(_pem)]
+Pem = Annotated[
+    str,
+    *_matches(_PEM, "expected a certificate as PEM, beginning with -----BEGIN CERTIFICATE-----", "certificates as PEM"),
+    WithJsonSchema({"type": "string", "pattern": "-----BEGIN CERTIFICATE-----", "x-type": "certificates as PEM"}),
+]
 """One or more certificates as PEM."""
-HostName = Annotated[str, AfterValidator(_host_name)]
+HostName = Annotated[str, _checked(references.check_host_name), _text(r"^[a-z0-9-]+(\.[a-z0-9-]+)+$", "host name")]
 """A full host name: lamps.example.com."""
+Host = Annotated[str, _checked(references.check_host), _text(r"^[A-Za-z0-9.:-]+$", "host name or address")]
+"""A host name, of one part or several, or an address."""
+Image = Annotated[str, _checked(references.check_image), _text(r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", "image")]
+"""An image: registry.example.com/lamp@sha256:…"""
+Registry = Annotated[str, _checked(references.check_registry), _text(r"^[A-Za-z0-9][A-Za-z0-9._:/-]*[A-Za-z0-9]$", "registry")]
+"""A registry and a folder in it: registry.example.com/switchyard."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 """A TCP port."""
 Count = Annotated[int, Field(ge=1, le=100)]

@@ -73,6 +73,7 @@ STACKS: dict[str, dict[str, Any]] = {
     "everything": {
         "tier": "staging",
         "cluster": NAMED,
+        "postgres": {"max_connections": 200},
         "redis": {"cache": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}},
         "processes": {
             "clock": {"command": ["bin/clock"], "singleton": True},

@@ -112,18 +112,20 @@ class TestAuthorities:
 class TestSettings:
     def test_verify_ca_without_an_authority_is_refused(self) -> None:
         said = {"where": "external", "external": {"host": "db", "port": 5432, "tls": "verify-ca"}}
-        with pytest.raises(SettingsError, match="tls: verify-ca needs ca"):
+        with pytest.raises(SettingsError, match="external.tls: 'verify-ca': needs ca"):
             resolve("staging", STACK | {"postgres": said})
 
     @pytest.mark.parametrize("mode", ["disable", "require"])
     def test_an_authority_that_nothing_would_look_at_is_refused(self, mode: str) -> None:
         said = {"where": "external", "external": {"host": "db", "port": 5432, "tls": mode, "ca": CA}}
-        with pytest.raises(SettingsError, match=f"tls: {mode} would never look at ca: say verify-full"):
+        with pytest.raises(SettingsError, match=f"external.tls: '{mode}': would never look at ca: say verify-full"):
             resolve("staging", STACK | {"postgres": said})
 
     def test_the_config_vars_beside_an_address_are_taken(self) -> None:
         said = {"where": "external", "external": {"host": "db", "port": 5432, "tls": "verify-full", "ca": CA}}
-        with pytest.raises(SettingsError, match="config var DATABASE_CA_FILE is set twice"):
+        with pytest.raises(
+            SettingsError, match="app.config.DATABASE_CA_FILE: config var DATABASE_CA_FILE is already made by postgres.external.tls"
+        ):
             resolve("staging", STACK | {"postgres": said, "app": {"config": {"DATABASE_CA_FILE": "/x"}}})
 
     def test_the_names_that_settings_reserve_are_those_that_the_components_make(self) -> None:

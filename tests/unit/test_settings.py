@@ -139,12 +139,16 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("too few", {"postgres": {"members": 0}}, "postgres.members: 0: expected a number greater than or equal to 1"),
     ("too many", {"web": {"web": {"replicas": 101}}}, "web.web.replicas: 101: expected a number less than or equal to 100"),
     ("no port", {"web": {"web": {"port": 70000}}}, "web.web.port: 70000: expected a number less than or equal to 65535"),
-    ("no such place", {"postgres": {"where": "extern"}}, "postgres.where: 'extern': expected 'cluster', 'external' or 'none'"),
+    (
+        "no such place",
+        {"postgres": {"where": "extern"}},
+        "postgres.where: 'extern': expected 'cluster', 'external' or 'none' - did you mean 'external'?",
+    ),
     ("no such version", {"postgres": {"major": 9}}, "postgres.major: 9: expected 13, 14, 15, 16 or 17"),
     (
         "a quantity with a wrong unit",
         {"postgres": {"resources": {"memory": "512MB"}}},
-        "postgres.resources.memory: '512MB': expected a quantity of bytes such as 512Mi, 1.5Gi or 20G",
+        "postgres.resources.memory: '512MB': expected a quantity of bytes such as 512Mi, 1.5Gi or 20G - did you mean 512Mi or 512M?",
     ),
     (
         "nothing of a quantity",
@@ -154,13 +158,13 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     (
         "a wrong amount of cpu",
         {"mqtt": {"resources": {"cpu": "2 cores"}}},
-        "mqtt.resources.cpu: '2 cores': expected an amount of cpu such as 250m or 1.5 (cores)",
+        "mqtt.resources.cpu: '2 cores': expected an amount of cpu such as 250m or 1.5 (cores) - did you mean 2?",
     ),
     ("no cpu at all", {"mqtt": {"resources": {"cpu": "0m"}}}, "mqtt.resources.cpu: '0m': expected more than 0 cores"),
     (
         "a wrong duration",
         {"consumer": {"stop_within": "5 min"}},
-        "consumer.stop_within: '5 min': expected a duration such as 30s, 5m, 2h or 14d",
+        "consumer.stop_within: '5 min': expected a duration such as 30s, 5m, 2h or 14d - did you mean 5m?",
     ),
     (
         "a name that Kubernetes refuses",
@@ -176,30 +180,39 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     (
         "a range with host bits",
         {"edge": {"ranges": ["10.0.0.1/8"]}},
-        "edge.ranges.0: '10.0.0.1/8': expected an address range such as 10.1.0.0/16",
+        "edge.ranges.0: '10.0.0.1/8': expected an address range such as 10.1.0.0/16 - did you mean 10.0.0.0/8?",
     ),
     (
         "a schedule that is no cron",
         {"schedules": {"nightly": {"command": ["x"], "cron": "daily"}}},
-        "schedules.nightly.cron: 'daily': expected text that matches pattern '^(\\S+\\s+){4}\\S+$'",
+        "schedules.nightly.cron: 'daily': expected five cron fields - minute, hour, day of the month, month, day of the week - such as "
+        '"0 3 * * mon-fri", not 1',
     ),
     (
         "external without where",
         {"postgres": {"where": "external"}},
-        "postgres: where: external needs external: {host, port, user, password}",
+        "postgres.where: 'external': needs external: {host, port, user, password}",
     ),
     (
         "an external without a port",
         {"postgres": {"external": {"host": "db"}}},
         "postgres.external.port: is missing; set it in Pulumi.staging.yaml",
     ),
-    ("an uneven broker", {"mqtt": {"members": 2}}, "mqtt: expected an odd number of members, not 2: an even one can not outvote itself"),
+    (
+        "an uneven broker",
+        {"mqtt": {"members": 2}},
+        "mqtt.members: 2: expected an odd number: of 2 half is no majority, so an even one more makes nothing safer",
+    ),
     (
         "two of a singleton",
         {"processes": {"clock": {"command": ["c"], "singleton": True, "replicas": 2}}},
-        "processes.clock: a singleton has 1 replica, not 2",
+        "processes.clock.replicas: 2: expected 1 of a singleton",
     ),
-    ("two MQTT sessions", {"consumer": {"mode": "mqtt"}}, "consumer: mode mqtt has 1 replica, not 2: a second one would cut the first off"),
+    (
+        "two MQTT sessions",
+        {"consumer": {"mode": "mqtt"}, "mqtt": {"queues": {"falls": None}}},
+        "consumer.replicas: 2 by default: expected 1 in mode mqtt: a second one would cut the first off",
+    ),
 ]
 
 
@@ -215,47 +228,60 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("said", "sentence"),
         [
-            ({"consumer": {"queue": "fals"}}, "settings: consumer.queue: no queue 'fals' under mqtt.queues (falls)"),
-            ({"mqtt": {"where": "none"}}, "settings: consumer.mode amqp needs a broker, but mqtt.where is none"),
+            ({"consumer": {"queue": "fals"}}, "Pulumi.x.yaml: consumer.queue: 'fals': no such queue under mqtt.queues (falls)"),
+            ({"mqtt": {"where": "none"}}, "Pulumi.x.yaml: consumer.mode: 'amqp' by default: needs a broker, but mqtt.where is none"),
             (
                 {"consumer": {"mode": "mqtt", "replicas": 1}},
-                "settings: consumer.mode mqtt reads its session and not the queue 'falls': say mqtt.queues.falls: null",
+                "Pulumi.x.yaml: consumer.mode: 'mqtt': reads its session and not the queue 'falls', which would fill up: "
+                "say mqtt.queues.falls: null",
             ),
-            ({"processes": {"web": {"command": ["x"]}}}, "settings: processes.web: the name 'web' is taken by web.web"),
-            ({"web": {"postgres": {"command": ["x"]}}}, "settings: web.postgres: the name 'postgres' is taken by Switchyard itself"),
-            ({"app": {"config": {"DATABASE_URL": "x"}}}, "settings: config var DATABASE_URL is set twice"),
-            ({"app": {"secrets": ["SECRET_KEY_BASE"]}}, "settings: config var SECRET_KEY_BASE is set twice"),
-            ({"redis": {"cache": {}}}, "settings: config var REDIS_URL is set twice"),
+            ({"processes": {"web": {"command": ["x"]}}}, "Pulumi.x.yaml: processes.web: the name 'web' is taken by web.web"),
+            ({"web": {"postgres": {"command": ["x"]}}}, "Pulumi.x.yaml: web.postgres: the name 'postgres' is taken by Switchyard itself"),
+            (
+                {"app": {"config": {"DATABASE_URL": "x"}}},
+                "Pulumi.x.yaml: app.config.DATABASE_URL: config var DATABASE_URL is already made by postgres.config_var",
+            ),
+            (
+                {"app": {"secrets": ["SECRET_KEY_BASE"]}},
+                "Pulumi.x.yaml: app.secrets: config var SECRET_KEY_BASE is already made by app.generate",
+            ),
+            (
+                {"redis": {"cache": {}}},
+                "Pulumi.x.yaml: redis.cache.config_var: config var REDIS_URL is already made by redis.jobs.config_var",
+            ),
             (
                 {"processes": {"redis-jobs": {"command": ["x"]}}},
-                "settings: processes.redis-jobs: the name 'redis-jobs' is taken by redis.jobs",
+                "Pulumi.x.yaml: processes.redis-jobs: the name 'redis-jobs' is taken by redis.jobs",
             ),
             (
                 {"web": {"mqtt-public": {"command": ["x"]}}},
-                "settings: web.mqtt-public: the name 'mqtt-public' is taken by Switchyard itself",
+                "Pulumi.x.yaml: web.mqtt-public: the name 'mqtt-public' is taken by Switchyard itself",
             ),
             (
                 {"web": {"web": {"config": {"WEB_CONCURRENCY": "2"}}}},
-                "settings: web.web.config.WEB_CONCURRENCY: say web.web.concurrency instead",
+                "Pulumi.x.yaml: web.web.config.WEB_CONCURRENCY: say web.web.concurrency instead",
             ),
-            ({"app": {"config": {"PORT": "80"}}}, "settings: app.config.PORT: say port of each process under web instead"),
+            ({"app": {"config": {"PORT": "80"}}}, "Pulumi.x.yaml: app.config.PORT: say port of each process under web instead"),
             (
                 {"sidekiq": {"alerts": {"config": {"RAILS_MAX_THREADS": "2"}}}},
-                "settings: sidekiq.alerts.config.RAILS_MAX_THREADS: say sidekiq.alerts.concurrency instead",
+                "Pulumi.x.yaml: sidekiq.alerts.config.RAILS_MAX_THREADS: say sidekiq.alerts.concurrency instead",
             ),
             (
                 {"mqtt": {"where": "external", "external": {"host": "mqtt", "port": 8883}}},
-                "settings: consumer.mode amqp needs an AMQP address, and an external broker is known by its MQTT address alone: "
-                "name AMQP_URL under app.secrets, or say consumer.mode: mqtt and replicas: 1",
+                "Pulumi.x.yaml: consumer.mode: 'amqp' by default: needs an AMQP address, and an external broker is known by its "
+                "MQTT address alone: name AMQP_URL under app.secrets, or say consumer.mode: mqtt and replicas: 1",
             ),
             (
                 {"app": {"writable": ["/app/tmp"]}, "sidekiq": {"alerts": None}},
-                "settings: consumer.health.file: /tmp/heartbeat is in none of the folders under app.writable, and all else is read-only",
+                "Pulumi.x.yaml: consumer.health.file: '/tmp/heartbeat' by default: "
+                "is in none of the folders under app.writable, and all else is read-only",
             ),
         ],
     )
     def test_what_does_not_fit_together_is_refused(self, said: dict[str, Any], sentence: str) -> None:
-        assert refused(said) == [sentence]
+        with pytest.raises(SettingsError) as caught:
+            resolve("x", STAGING | said)
+        assert caught.value.problems == [sentence]
 
     def test_an_external_broker_may_be_read_by_amqp_with_an_address_of_its_own(self) -> None:
         said = {"mqtt": {"where": "external", "external": {"host": "mqtt", "port": 8883}}, "app": {"secrets": ["AMQP_URL"]}}
@@ -279,11 +305,16 @@ class TestRefusals:
 
     @pytest.mark.parametrize("tier", [None, "prod", "Staging", 3, ["staging"], {"name": "staging"}])
     def test_a_tier_that_does_not_exist_is_refused_with_the_list_of_those_that_do(self, tier: Any) -> None:
-        expected = f"Pulumi.staging.yaml: tier: {tier!r} is no tier; expected one of sandbox, testing, small, staging, production"
-        assert refused({"tier": tier}) == [expected]
+        with pytest.raises(SettingsError) as caught:
+            resolve("x", {"cluster": NAMED, "tier": tier})
+        shown = "is missing" if tier is None else f"{tier!r}: is no tier" if isinstance(tier, (str, int)) else "is no tier"
+        expected = f"Pulumi.x.yaml: tier: {shown}; expected one of sandbox, testing, small, staging, production"
+        assert caught.value.problems == [expected]
 
     def test_a_missing_product_is_said_with_the_file_to_set_it_in(self) -> None:
-        assert refused({"product": None}) == ["Pulumi.staging.yaml: product: is missing; set it in Pulumi.staging.yaml"]
+        assert refused({"product": None}) == [
+            "Pulumi.staging.yaml: product: is missing; set it in Pulumi.staging.yaml: the product's short name, such as lamp"
+        ]
 
     def test_an_unknown_top_level_key_names_the_nearest_one(self) -> None:
         assert refused({}, ["postgress"]) == ['Pulumi.staging.yaml: postgress: unknown key - did you mean "postgres"?']
@@ -305,7 +336,7 @@ class TestRefusals:
         said = {"postgres": {"membres": 3}, "web": {"web": {"port": 0, "threads": "5"}}, "mqtt": {"members": 4}}
         problems = refused(said, ["rediss"])
         assert len(problems) == 5
-        for key in ("postgres.membres", "web.web.port", "web.web.threads", "mqtt", "rediss"):
+        for key in ("postgres.membres", "web.web.port", "web.web.threads", "mqtt.members", "rediss"):
             assert any(f" {key}: " in problem for problem in problems), problems
 
     def test_the_line_of_the_stack_file_is_named(self, project: Path) -> None:
@@ -339,8 +370,7 @@ class TestRefusals:
             # A tier sizes what the product has.
             with (project / "product.yaml").open("a") as product:
                 product.write("redis: {jobs: {}}\n")
-        name = Path(file).name
-        assert refused({}, root=project) == [f'{name}:{line}: redis.jobs.polisy: unknown key - did you mean "policy"?']
+        assert refused({}, root=project) == [f'{file}:{line}: redis.jobs.polisy: unknown key - did you mean "policy"?']
 
     @pytest.mark.parametrize(("text", "words"), [("a: [", "is not YAML"), ("- a\n", "expected a map of settings"), ("\t", "is not YAML")])
     def test_a_file_that_can_not_be_read_as_settings_is_named(self, project: Path, text: str, words: str) -> None:
@@ -408,6 +438,11 @@ class TestWhatAStackLacks:
         assert resolve("staging", said).image_names() == ["lamp"]
 
 
+SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18} | {
+    suffix: 2**power for suffix, power in {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}.items()
+}
+
+
 class TestQuantities:
     @pytest.mark.parametrize(
         ("text", "value"),
@@ -416,7 +451,20 @@ class TestQuantities:
     def test_bytes_are_read_as_kubernetes_reads_them(self, text: str, value: int) -> None:
         assert bytes_of(text) == value
 
-    @pytest.mark.parametrize("text", ["", "Mi", "1 Mi", "-1Mi", "1mi", "1e3", "1.Mi", ".5Mi", "1KB", "1Mi\n"])
+    @pytest.mark.parametrize(("suffix", "factor"), SUFFIXES.items())
+    def test_every_suffix_of_bytes_is_read(self, suffix: str, factor: int) -> None:
+        assert bytes_of(f"3{suffix}") == 3 * factor
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [("12e6", 12 * 10**6), ("12E6", 12 * 10**6), ("1e3", 1000), ("1.Mi", 2**20), (".5Mi", 2**19), ("0.0001k", 1), ("5e-1", 1)],
+    )
+    def test_exponents_and_fractions_of_bytes_are_read_and_rounded_up(self, text: str, value: int) -> None:
+        assert bytes_of(text) == value
+
+    @pytest.mark.parametrize(
+        "text", ["", "Mi", "1 Mi", "-1Mi", "+1Mi", "1mi", "1KB", "1Mi\n", "1GB", "20GB", "Infinity", "NaN", "1e", "512m", "1n", "1u", "٣Mi"]
+    )
     def test_what_is_no_quantity_is_refused(self, text: str) -> None:
         with pytest.raises(ValueError, match="quantity of bytes"):
             bytes_of(text)
@@ -441,10 +489,10 @@ class TestQuantities:
         ("path", "inside", "outside"),
         [
             (("web", "web", "port"), (1, 65535), (0, 65536)),
-            (("web", "web", "replicas"), (1, 100), (0, 101)),
-            (("web", "web", "concurrency"), (0, 32), (-1, 33)),
+            (("web", "web", "threads"), (1, 100), (0, 101)),
+            (("mqtt", "session_expiry"), ("1s", "3650d"), ("0s", "3651d")),
             (("postgres", "members"), (1, 100), (0, 101)),
-            (("postgres", "max_connections"), (20, 5000), (19, 5001)),
+            (("postgres", "max_connections"), (60, 5000), (19, 5001)),
             (("redis", "jobs", "memory_share"), (0.1, 0.8), (0.09, 0.81)),
             (("app", "uid"), (1, 10100), (0, -1)),
             (("product",), ("a", "a" * 40), ("", "a" * 41)),
@@ -452,10 +500,11 @@ class TestQuantities:
         ids=lambda value: ".".join(value) if isinstance(value, tuple) and value and isinstance(value[0], str) and len(value) > 1 else None,
     )
     def test_both_sides_of_a_limit(self, path: tuple[str, ...], inside: tuple[Any, ...], outside: tuple[Any, ...]) -> None:
+        room = {} if path[0] == "postgres" else {"postgres": {"max_connections": 5000}}
         for value in inside:
-            resolve("staging", STAGING | nested(path, value))
+            resolve("staging", STAGING | room | nested(path, value))
         for value in outside:
-            assert len(refused(nested(path, value))) == 1
+            assert len(refused(room | nested(path, value))) == 1
 
 
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:

@@ -1,0 +1,105 @@
+"""What a stack asks of its cluster: pods, processor time, memory and volumes, by component, also while a release is rolled out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from settings.app import Process
+from settings.problems import Path
+from settings.quantities import bytes_of, cores_of
+from settings.types import Resources
+
+if TYPE_CHECKING:
+    from settings.stack import Settings
+
+SURGE = 1
+"""Pods beyond its replicas that a Deployment may have while it rolls out (maxSurge); one that runs alone (Recreate) has none."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What one component asks for. An init container asks for what its pod's main one does, and is not added to it."""
+
+    component: str
+    """The name of its pods: web, sidekiq-alerts, postgres, release."""
+    replicas: int
+    """Pods that run at a time; a Job or a schedule counts as one that runs."""
+    surge: int
+    """Pods beside them while a release is rolled out."""
+    cpu: Decimal
+    """Cores that each pod asks for."""
+    memory: int
+    """Bytes of memory that each pod asks for."""
+    storage: int
+    """Bytes of each replica's volume; 0 for none."""
+    path: Path = ()
+    """Where the settings say it."""
+
+    @property
+    def pods(self) -> int:
+        """Pods at the most."""
+        return self.replicas + self.surge
+
+
+@dataclass(frozen=True)
+class Total:
+    """The sum over components."""
+
+    cpu: Decimal
+    memory: int
+    storage: int
+
+
+def footprint(settings: "Settings") -> list[Footprint]:
+    """Return what each component asks for, in the order in which a stack is made."""
+    return [*_services(settings), *_app(settings)]
+
+
+def total(parts: Sequence[Footprint], *, rolling: bool = True) -> Total:
+    """Return the sum of all parts, with the pods that a rollout adds unless `rolling` is false."""
+    pods = [(part, part.pods if rolling else part.replicas) for part in parts]
+    return Total(
+        cpu=sum((part.cpu * count for part, count in pods), Decimal(0)),
+        memory=sum(part.memory * count for part, count in pods),
+        storage=sum(part.storage * part.replicas for part in parts),
+    )
+
+
+def _services(settings: "Settings") -> Iterator[Footprint]:
+    postgres, mqtt, search = settings.postgres, settings.mqtt, settings.elasticsearch
+    if postgres.where == "cluster":
+        yield _part("postgres", postgres.members, 0, postgres.resources, ("postgres",), postgres.volume.size)
+    for name, redis in settings.redis.items():
+        if redis.where == "cluster":
+            volume = redis.volume.size if redis.persistent else None
+            yield _part(f"redis-{name}", 1, 0, redis.resources, ("redis", name), volume)
+    if mqtt.where == "cluster":
+        yield _part("mqtt", mqtt.members, 0, mqtt.resources, ("mqtt",), mqtt.volume.size)
+    if search.where == "cluster":
+        yield _part("elasticsearch", search.members, 0, search.resources, ("elasticsearch",), search.volume.size)
+
+
+def _app(settings: "Settings") -> Iterator[Footprint]:
+    if settings.release.command:
+        yield _part("release", 1, 0, settings.release.resources, ("release",))
+    for name, web in settings.web.items():
+        yield _process(name, web, ("web", name))
+    for name, pool in settings.sidekiq.items():
+        yield _process(f"sidekiq-{name}", pool, ("sidekiq", name))
+    if settings.consumer.where == "cluster":
+        yield _process("consumer", settings.consumer, ("consumer",), alone=settings.consumer.alone)
+    for name, process in settings.processes.items():
+        yield _process(name, process, ("processes", name))
+    for name, schedule in settings.schedules.items():
+        yield _part(name, 1, 0, schedule.resources, ("schedules", name))
+
+
+def _process(component: str, process: Process, path: Path, *, alone: bool = False) -> Footprint:
+    surge = 0 if process.singleton or alone else SURGE
+    return _part(component, process.replicas, surge, process.resources, path)
+
+
+def _part(component: str, replicas: int, surge: int, resources: Resources, path: Path, volume: str | None = None) -> Footprint:
+    storage = bytes_of(volume) if volume else 0
+    return Footprint(component, replicas, surge, cores_of(resources.cpu), bytes_of(resources.memory), storage, path)

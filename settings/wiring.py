@@ -1,0 +1,157 @@
+"""What must fit together: names, config vars, queues, and services with those who use them."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from settings.app import FileHealth
+from settings.problems import Path, Problem, dotted
+
+if TYPE_CHECKING:
+    from settings.stack import Settings
+
+OWN_NAMES = (
+    "consumer",
+    "release",
+    "app",
+    "postgres",
+    "postgres-members",
+    "mqtt",
+    "mqtt-members",
+    "mqtt-public",
+    "elasticsearch",
+    "elasticsearch-members",
+)
+"""Names of pods and Services of the stack's own: the provider would write one over the other and say nothing."""
+_MADE_FOR_WEB = {"PORT": "port", "RAILS_MAX_THREADS": "threads", "WEB_CONCURRENCY": "concurrency"}
+_MADE_FOR_SIDEKIQ = {"RAILS_MAX_THREADS": "concurrency", "SIDEKIQ_TIMEOUT": "stop_within"}
+
+
+def problems(settings: "Settings") -> Iterator[Problem]:
+    """Yield everything that does not fit together."""
+    yield from _members(settings)
+    yield from _alone(settings)
+    yield from _queues(settings)
+    yield from _names(settings)
+    yield from _config_vars(settings)
+    yield from _heartbeats(settings)
+    yield from _overridden(settings)
+    yield from _caches(settings)
+    yield from _unprotected(settings)
+
+
+def _members(settings: "Settings") -> Iterator[Problem]:
+    for name, service in (("mqtt", settings.mqtt), ("elasticsearch", settings.elasticsearch)):
+        if service.where == "cluster" and service.members % 2 == 0:
+            reason = f"expected an odd number: of {service.members} half is no majority, so an even one more makes nothing safer"
+            yield Problem((name, "members"), reason, service.members, ((name, "where"),))
+
+
+def _alone(settings: "Settings") -> Iterator[Problem]:
+    consumer = settings.consumer
+    if consumer.where == "cluster" and consumer.alone and consumer.replicas != 1:
+        reason = f"expected 1 in mode {consumer.mode}: a second one would cut the first off"
+        yield Problem(("consumer", "replicas"), reason, consumer.replicas, (("consumer", "mode"), ("consumer", "where")))
+    groups = {"web": settings.web, "sidekiq": settings.sidekiq, "processes": settings.processes}
+    said = [((group, name), process) for group, members in groups.items() for name, process in members.items()]
+    for path, process in [*said, (("consumer",), consumer)]:
+        if process.singleton and process.replicas != 1 and not (path == ("consumer",) and consumer.where == "none"):
+            yield Problem((*path, "replicas"), "expected 1 of a singleton", process.replicas, ((*path, "singleton"),))
+
+
+def _queues(settings: "Settings") -> Iterator[Problem]:
+    consumer, mqtt = settings.consumer, settings.mqtt
+    reads: tuple[Path, ...] = (("mqtt",), ("consumer",), ("app",))
+    if consumer.where != "cluster":
+        return
+    if mqtt.where == "none":
+        if consumer.mode == "amqp":
+            yield Problem(("consumer", "mode"), "needs a broker, but mqtt.where is none", consumer.mode, reads)
+    elif consumer.mode == "amqp" and mqtt.where == "external" and mqtt.amqp_var not in [*settings.app.config, *settings.app.secrets]:
+        said = f"name {mqtt.amqp_var} under app.secrets, or say consumer.mode: mqtt and replicas: 1"
+        reason = f"needs an AMQP address, and an external broker is known by its MQTT address alone: {said}"
+        yield Problem(("consumer", "mode"), reason, consumer.mode, reads)
+    elif consumer.mode == "amqp" and mqtt.where == "cluster" and consumer.queue not in mqtt.queues:
+        yield Problem(("consumer", "queue"), f"no such queue under mqtt.queues ({', '.join(mqtt.queues) or 'none'})", consumer.queue, reads)
+    elif consumer.mode == "mqtt" and mqtt.where == "cluster" and consumer.queue in mqtt.queues:
+        # A queue that nobody reads fills the disk, and then the broker takes no message any more.
+        reason = f"reads its session and not the queue {consumer.queue!r}, which would fill up: say mqtt.queues.{consumer.queue}: null"
+        yield Problem(("consumer", "mode"), reason, consumer.mode, reads)
+
+
+def _names(settings: "Settings") -> Iterator[Problem]:
+    groups = {"web": settings.web, "sidekiq": settings.sidekiq, "processes": settings.processes, "schedules": settings.schedules}
+    taken = dict.fromkeys(OWN_NAMES, "Switchyard itself") | {f"redis-{name}": f"redis.{name}" for name in settings.redis}
+    for group, members in groups.items():
+        for name in members:
+            full = f"sidekiq-{name}" if group == "sidekiq" else name
+            if full in taken:
+                yield Problem((group, name), f"the name {full!r} is taken by {taken[full]}")
+            taken[full] = f"{group}.{name}"
+
+
+def _config_vars(settings: "Settings") -> Iterator[Problem]:
+    """Yield a problem for each config var that two settings make, at the one that is easier to change."""
+    app = settings.app
+    said: list[tuple[str, Path, str]] = [(var, path, dotted(path)) for var, path in settings.derived_from()]
+    said += [(var, ("app", "generate"), "app.generate") for var in app.generate]
+    said += [(var, ("app", "config", var), "app.config") for var in app.config]
+    said += [(var, ("app", "secrets"), "app.secrets") for var in app.secrets]
+    first: dict[str, str] = {}
+    for var, path, owner in said:
+        if var in first:
+            yield Problem(path, f"config var {var} is already made by {first[var]}")
+        first.setdefault(var, owner)
+
+
+def _heartbeats(settings: "Settings") -> Iterator[Problem]:
+    """Yield a problem for each heartbeat file that no process could touch: it would be restarted for ever."""
+    said: list[tuple[Path, FileHealth | None]] = [(("sidekiq", name, "health"), pool.health) for name, pool in settings.sidekiq.items()]
+    said += [(("processes", name, "health"), process.health) for name, process in settings.processes.items()]
+    said += [(("consumer", "health"), settings.consumer.health)] if settings.consumer.where == "cluster" else []
+    for where, health in said:
+        if health and not any(PurePosixPath(health.file).is_relative_to(folder) for folder in settings.app.writable):
+            reason = "is in none of the folders under app.writable, and all else is read-only"
+            yield Problem((*where, "file"), reason, health.file, (("app", "writable"),))
+
+
+def _overridden(settings: "Settings") -> Iterator[Problem]:
+    """Yield a problem for each config var that a process would never see, because a setting of its own makes it."""
+    groups = (("web", settings.web, _MADE_FOR_WEB), ("sidekiq", settings.sidekiq, _MADE_FOR_SIDEKIQ))
+    for group, members, made in groups:
+        for name, process in members.items():
+            for var in process.config:
+                if var in made:
+                    yield Problem((group, name, "config", var), f"say {group}.{name}.{made[var]} instead")
+    for var in ("PORT", "WEB_CONCURRENCY"):
+        if settings.web and var in settings.app.config:
+            yield Problem(("app", "config", var), f"say {_MADE_FOR_WEB[var]} of each process under web instead")
+
+
+def _caches(settings: "Settings") -> Iterator[Problem]:
+    """Yield a problem where Sidekiq's jobs would be thrown away with what a cache forgets."""
+    used = {name: redis for name, redis in settings.redis.items() if redis.where != "none"}
+    caches = {name: redis for name, redis in used.items() if not redis.persistent}
+    for name, cache in caches.items():
+        path: Path = ("redis", name, "policy")
+        if cache.config_var == "REDIS_URL" and settings.sidekiq and "REDIS_PROVIDER" not in settings.app.config:
+            reason = (
+                "Sidekiq keeps its jobs at REDIS_URL, and a cache throws them away when it is full: say noeviction, or another config_var"
+            )
+            yield Problem(path, reason, cache.policy, (("redis", name), ("sidekiq",), ("app", "config")))
+        for other, jobs in used.items():
+            here, there = cache.external, jobs.external
+            both = cache.where == jobs.where == "external" and jobs.persistent
+            if both and here and there and (here.host.lower(), here.port) == (there.host.lower(), there.port):
+                reason = (
+                    f"{here.host}:{here.port} also keeps the jobs of redis.{other}; a server has one policy for all its databases, "
+                    "so either jobs are thrown away or the cache fills it up: give the cache a server of its own"
+                )
+                yield Problem(path, reason, cache.policy, (("redis", name), ("redis", other)))
+
+
+def _unprotected(settings: "Settings") -> Iterator[Problem]:
+    if settings.tier == "production" and not settings.protect:
+        # Left in the file it would hold for every later run, long after the one deletion that it was meant for.
+        reason = "production keeps its protection; `./sy up --allow-data-loss STACK` lifts it for one run"
+        yield Problem(("protect",), reason, settings.protect, (("tier",),))
