@@ -13,6 +13,7 @@ GROUPS = {
     "A stack": {
         "preview": ("cli.stacks:preview", "Show what `up` would do; needs no cluster."),
         "render": ("cli.render:command", "Print every Kubernetes object of a stack as a manifest."),
+        "parity": ("cli.parity:command", "Say whether two stacks are the same but for what parity.yaml allows."),
         "fall": ("cli.stacks:fall", "Let the demo's lamp fall once more, and read its alert back."),
         "secret": ("cli.stacks:secret", "Print a password or another config var of the app."),
         "destroy": ("cli.stacks:destroy", "Delete everything of a stack, data included, after asking."),

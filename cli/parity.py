@@ -1,0 +1,56 @@
+"""`sy parity`: whether two stacks are the same but for what parity.yaml allows."""
+
+from datetime import date
+from pathlib import Path
+
+import click
+
+from cli import console
+from cli.compared import paint, subjects
+from cli.errors import FAILED
+from reports import allowances, releases, text
+from reports.compare import compare
+from reports.parity import Verdict, verdict
+from tools.paths import ROOT
+
+
+@click.command("parity")
+@click.argument("left", metavar="STAGING")
+@click.argument("right", metavar="PRODUCTION")
+@click.option("--json", "form", flag_value="json", help="Print the report as JSON.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print the report as Markdown, for a pull request.")
+@click.option(
+    "--allowances",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=ROOT / allowances.FILE,
+    metavar="FILE",
+    help="What may differ; default: parity.yaml.",
+)
+def command(left: str, right: str, form: str | None, file: Path) -> None:
+    r"""Compare two stacks field by field. Fails when anything differs that parity.yaml does not allow.
+
+    Both are rendered without engine, cluster and passphrase; names, namespaces and hosts count as the same. An allowance that nothing uses,
+    that has ended, or that covers what may never differ (components, env var names, probes, policies, versions, images of backing
+    services) fails as well. Of the app's own image, PRODUCTION may run only what STAGING has run: releases/STAGING.yaml.
+
+    \b
+    ./sy parity staging production                what differs, and why it may
+    ./sy parity production bright-homes           whether a fork is still the same
+    ./sy parity staging production --markdown     for a pull request
+
+    Exit code 1: they are not the same.
+    """
+    judged = judge(left, right, file)
+    forms = {"json": text.parity_json, "markdown": text.parity_markdown}
+    console.result(forms[form](judged) if form else "\n".join(text.parity(judged, paint)))
+    if not judged.holds:
+        raise SystemExit(FAILED)
+
+
+def judge(left: str, right: str, file: Path = ROOT / allowances.FILE, root: Path = ROOT, today: date | None = None) -> Verdict:
+    """Return the verdict about two stacks; SettingsError when a stack or a file can not be used."""
+    allowed = allowances.read(file)
+    ran = releases.read(left, root)
+    ours, theirs = subjects([left, right], root)
+    return verdict(compare(ours, theirs), allowed, ran, today or date.today())

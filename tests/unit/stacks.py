@@ -1,0 +1,41 @@
+"""A root of its own with stack files, so that tests can say what stacks say."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cli.stack import Stack
+from rendering import render_all
+from reports.subject import Subject
+from settings.loader import ROOT, merge
+
+Config = dict[str, Any]
+
+
+def house(folder: Path, stacks: Mapping[str, Config]) -> Path:
+    """Make a root with this product, its tiers, and a file for each stack; return it."""
+    (folder / "settings").mkdir()
+    shutil.copytree(ROOT / "settings" / "tiers", folder / "settings" / "tiers")
+    shutil.copy(ROOT / "product.yaml", folder)
+    for name, said in stacks.items():
+        document = {"config": {f"switchyard:{key}": value for key, value in said.items()}}
+        (folder / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(document))
+    return folder
+
+
+def stack(name: str, *further: Config, tier: str = "production") -> Config:
+    """Return what a stack called `name` says: its domain and cluster, and what is `further` said."""
+    made: Config = {"tier": tier, "domain": f"{name}.lamps.example", "cluster": {"identifier": f"company-{name}"}}
+    made["edge"] = {"namespaces": ["envoy-gateway-system"]}
+    for more in further:
+        made = merge(made, more)
+    return made
+
+
+def subjects(root: Path, names: list[str]) -> dict[str, Subject]:
+    """Return stacks of `root` as reports compare them."""
+    made = render_all(names, root)
+    return {name: Subject(made[name], Stack.load(name, root=root).settings) for name in names}
