@@ -14,6 +14,7 @@ GROUPS = {
         "preview": ("cli.stacks:preview", "Show what `up` would do; needs no cluster."),
         "render": ("cli.render:command", "Print every Kubernetes object of a stack as a manifest."),
         "parity": ("cli.parity:command", "Say whether two stacks are the same but for what parity.yaml allows."),
+        "comment": ("cli.comment:command", "Turn previews into the comment that a change gets: a table by risk."),
         "fall": ("cli.stacks:fall", "Let the demo's lamp fall once more, and read its alert back."),
         "secret": ("cli.stacks:secret", "Print a password or another config var of the app."),
         "destroy": ("cli.stacks:destroy", "Delete everything of a stack, data included, after asking."),
