@@ -25,7 +25,8 @@ def problems(stack: str, settings: "Settings", layers: list[Layer], root: File) 
 
 def held_names(settings: "Settings") -> dict[str, Path]:
     """Return the host names that lead to a stack, each with the setting that says it."""
-    held: dict[str, Path] = dict.fromkeys(settings.mqtt.host_names, ("mqtt", "host_names")) if settings.mqtt.where == "cluster" else {}
+    dialled: Path = ("mqtt", "host_names") if settings.mqtt.host_names else ("domain",)
+    held = dict.fromkeys(settings.device_host_names if settings.mqtt.where == "cluster" else [], dialled)
     return held | ({settings.domain: ("domain",)} if settings.domain else {})
 
 
@@ -35,7 +36,7 @@ def _shared(settings: "Settings", held: dict[str, Path], file: File) -> Iterator
         text = file.read_bytes()
     except OSError:
         return
-    if not any(name.encode() in text for name in held):
+    if not any(name.removeprefix("mqtt.").encode() in text for name in held):
         return
     try:
         other = stack_document(file)
@@ -57,4 +58,6 @@ def _names_of(values: dict[str, Any]) -> dict[str, Path]:
     names: Any = cast("dict[str, Any]", mqtt).get("host_names") if isinstance(mqtt, dict) else None
     found: dict[str, Path] = {str(name): ("mqtt", "host_names") for name in cast("list[Any]", names)} if isinstance(names, list) else {}
     domain = values.get("domain")
-    return found | ({domain: ("domain",)} if isinstance(domain, str) else {})
+    if not isinstance(domain, str):
+        return found
+    return found | {domain: ("domain",)} | ({} if found else {f"mqtt.{domain}": ("domain",)})
