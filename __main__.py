@@ -1,6 +1,8 @@
 """Read the settings, build the stack, export what it tells."""
 
 import hashlib
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from components.stack import Stack
 from settings import Settings, SettingsError, load
 from settings.stack import Cluster
 
+SAID = 32
+"""Exit code that tells Pulumi's language host that everything was said."""
 UNREACHABLE = """{apiVersion: v1, kind: Config, current-context: none, contexts: [{name: none, context: {cluster: none, user: none}}],
 clusters: [{name: none, cluster: {server: "https://127.0.0.1:1"}}], users: [{name: none, user: {}}]}"""
 """Stands in where a stack names no cluster yet: preview works, and the operator's current one is not touched."""
@@ -59,8 +63,14 @@ def provider(cluster: Cluster) -> pulumi_kubernetes.Provider:
     )
 
 
+def end_quietly(*_: object) -> None:
+    """End without a word: once a resource has failed the engine interrupts the program, and says the reason itself."""
+    os._exit(SAID)
+
+
 def main() -> None:
     """Build the stack."""
+    signal.signal(signal.SIGINT, end_quietly)
     settings, secrets = read()
     site = Site.of(settings, pulumi.get_stack())
     if not pulumi.runtime.is_dry_run():

@@ -125,8 +125,10 @@ class RailsApp(pulumi.ComponentResource):
         if not said.command:
             return []
         pod = release.pod("release", said, site, restart_policy="Never")
-        # The name tells one release's migration from another's: a Job that has run is never changed. What the app may reach is no part of it.
-        full = f"release-{digest(release.image, release.config_secret, said.model_dump(), release.app.model_dump(exclude={'egress_ports', 'egress_ranges'}))}"
+        # What the app may reach is the policies' matter: its pods are made of all else.
+        app = release.app.model_dump(exclude={"egress_ports", "egress_ranges"})
+        # The name tells one release's migration from another's: a Job that has run is never changed.
+        full = f"release-{digest(release.image, release.config_secret, said.model_dump(), app)}"
         limit = pulumi.CustomTimeouts(create=f"{seconds_of(said.stop_after) + 60}s")
         job = batch.v1.Job(
             f"{name}-{full}",

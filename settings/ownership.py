@@ -31,5 +31,5 @@ def other_state(holder: str | None, installation: str, namespace: str, cluster: 
     return (
         f"namespace {namespace} on cluster {cluster} was made out of another state of this stack (installation {holder}, "
         f"and this state is {installation}): log in to the backend that has that state, with `pulumi login`. "
-        f"If it is lost for good, `kubectl label namespace {namespace} {INSTALLATION_LABEL}-` lets this one take over"
+        "If it is lost, bring it back from a copy of the backend: this one knows none of its passwords"
     )
