@@ -15,6 +15,8 @@ GROUPS = {
         "render": ("cli.render:command", "Print every Kubernetes object of a stack as a manifest."),
         "parity": ("cli.parity:command", "Say whether two stacks are the same but for what parity.yaml allows."),
         "comment": ("cli.comment:command", "Turn previews into the comment that a change gets: a table by risk."),
+        "fork": ("cli.fork:command", "Make a stack like another one: a reseller's own, or one to try."),
+        "ready": ("cli.ready:command", "Say what a new stack still needs, until nothing is left."),
         "fall": ("cli.stacks:fall", "Let the demo's lamp fall once more, and read its alert back."),
         "secret": ("cli.stacks:secret", "Print a password or another config var of the app."),
         "destroy": ("cli.stacks:destroy", "Delete everything of a stack, data included, after asking."),

@@ -130,5 +130,5 @@ def _said_before(stack: Stack, workspace: Workspace) -> dict[str, object]:
     config = config_of(read(workspace.stacks / stack.file.name))
     keys = (f"{PROJECT}:cluster", f"{PROJECT}:images")
     ranges = cast("dict[str, object]", config.get(f"{PROJECT}:edge") or {}).get("ranges")
-    edge = {f"{PROJECT}:edge": {"ranges": ranges}} if ranges else {}
+    edge: dict[str, object] = {f"{PROJECT}:edge": {"ranges": ranges}} if ranges else {}
     return {key: config[key] for key in keys if key in config} | edge
