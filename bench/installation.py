@@ -71,7 +71,7 @@ class Installation:
 
     def wait_serving(self, patience: float = 180) -> None:
         """Wait until every workload is ready and every Service has an endpoint."""
-        wait_until(lambda: not self.kubectl._unready(), patience, lambda: f"not ready: {', '.join(self.kubectl._unready())}")
+        wait_until(lambda: not self.kubectl.waiting(), patience, lambda: f"not ready: {', '.join(self.kubectl.waiting())}")
 
     def lamps(self, count: int = 5) -> dict[str, str]:
         """Make lamps with accounts in the broker, through the app's own bulk import; return serial -> password."""

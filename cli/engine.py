@@ -105,12 +105,27 @@ class Engine:
 
     def ensure_stack(self) -> None:
         """Make the stack if its backend does not have it."""
-        if self._exists():
+        if self.exists():
             return
         if self.workspace.local:
             # `stack init` writes the salt beside the Pulumi.yaml that it finds.
             shutil.copyfile(ROOT / "Pulumi.yaml", self.workspace.stacks / "Pulumi.yaml")
         self.must(self.init_argv(), "Then run the same command again.")
+
+    def resources(self) -> int:
+        """Return how many resources the stack's state holds, those that were begun counted; UserError when it can not be read."""
+        argv = [str(self.program), "stack", "export", "--stack", self.stack, "--non-interactive"]
+        done = process.capture(argv, self.env, ROOT)
+        if done.returncode != 0:
+            raise UserError(f"pulumi can not read stack {self.stack}: {first_line(done.stderr) or first_line(done.stdout)}")
+        deployment = cast("dict[str, Any]", json.loads(done.stdout).get("deployment") or {})
+        resources = cast("list[dict[str, Any]]", deployment.get("resources") or [])
+        made = [one for one in resources if one["type"] != "pulumi:pulumi:Stack"]
+        return len(made) + len(deployment.get("pending_operations") or [])
+
+    def remove_argv(self) -> list[str]:
+        """Return the command line that removes the empty stack from its backend, and leaves its file."""
+        return [str(self.program), "stack", "rm", self.stack, "--yes", "--preserve-config"]
 
     def recover(self) -> list[Pending]:
         """Remove the lock that a killed run left behind, and return the creates that it left unfinished.
@@ -127,7 +142,8 @@ class Engine:
             self.must(self.cancel_argv(), "Then run the same command again.")
         return read_pending(self.workspace.backend, self.stack)
 
-    def _exists(self) -> bool:
+    def exists(self) -> bool:
+        """Say whether the backend has the stack; UserError when it can not be asked."""
         if self.workspace.local:
             return state_file(self.workspace.backend, self.stack).is_file()
         argv = [str(self.program), "stack", "--stack", self.stack, "--non-interactive"]

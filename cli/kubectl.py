@@ -1,10 +1,13 @@
 """kubectl: its command lines, and what is asked of the cluster after `up`. Builders return argv and run nothing."""
 
 import base64
+import contextlib
 import json
 import os
+import re
+import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -37,13 +40,9 @@ class Kubectl:
 
     def argv(self, *words: str) -> list[str]:
         """Return the command line of a subcommand."""
-        return [*self.cluster_argv(), "--namespace", self.namespace, *words]
-
-    def cluster_argv(self) -> list[str]:
-        """Return the beginning of a command line that is about the cluster as a whole."""
         file, context = self.cluster.kubeconfig, self.cluster.context
         where = ["--kubeconfig", str(Path(file).expanduser())] if file else []
-        return [str(self.program), *where, *(["--context", context] if context else [])]
+        return [str(self.program), *where, *(["--context", context] if context else []), "--namespace", self.namespace, *words]
 
     def get(self, *words: str) -> Object:
         """Return what `kubectl get … --output json` says; FailedError with its message when it fails."""
@@ -77,20 +76,36 @@ class Kubectl:
         found = part(self.get("secret", name), "data")
         return {key: base64.b64decode(value).decode() for key, value in found.items()}
 
+    @contextlib.contextmanager
+    def forwarded(self, service: str) -> Generator[str]:
+        """Give a URL on this machine that leads to a Service's port 80 while the block runs; FailedError when there is no way."""
+        argv = self.argv("port-forward", f"service/{service}", ":80")
+        with subprocess.Popen(argv, env=users(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as forwarding:
+            try:
+                assert forwarding.stdout and forwarding.stderr
+                # It writes where it listens, or ends with a reason.
+                found = re.search(r"127\.0\.0\.1:(\d+)", forwarding.stdout.readline())
+                if not found:
+                    raise FailedError(f"kubectl port-forward service/{service}: {forwarding.stderr.read().strip() or 'no answer'}")
+                yield f"http://127.0.0.1:{found[1]}"
+            finally:
+                forwarding.terminate()
+
     def wait_ready(self, progress: Progress, seconds: float = READY_SECONDS) -> None:
         """Wait until every workload is ready and every Service has somebody behind it; FailedError says what is not."""
         deadline = time.monotonic() + seconds
-        waiting = self._unready()
+        waiting = self.waiting()
         while waiting:
             with progress.step(f"waiting for {_shortened(waiting)}"):
                 before = waiting
                 while waiting == before and time.monotonic() < deadline:
                     time.sleep(POLL_SECONDS)
-                    waiting = self._unready()
+                    waiting = self.waiting()
             if waiting and time.monotonic() >= deadline:
                 raise FailedError(f"after {seconds:.0f} s not ready: {', '.join(waiting)}. Look with: ./sy kubectl get pods,events")
 
-    def _unready(self) -> list[str]:
+    def waiting(self) -> list[str]:
+        """Return the workloads and Services that can not serve yet, as `kind/name`."""
         return unready(cast("list[Object]", self.get(WORKLOADS)["items"]))
 
 

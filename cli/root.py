@@ -14,7 +14,12 @@ GROUPS = {
         "preview": ("cli.stacks:preview", "Show what `up` would do; needs no cluster."),
         "render": ("cli.render:command", "Print every Kubernetes object of a stack as a manifest."),
         "parity": ("cli.parity:command", "Say whether two stacks are the same but for what parity.yaml allows."),
+        "diff": ("cli.diff:command", "Say what differs between two stacks."),
+        "affected": ("cli.affected:command", "List the stacks that a change in git alters."),
+        "budget": ("cli.budget:command", "Say what stacks ask for, and what a lost node would leave."),
         "comment": ("cli.comment:command", "Turn previews into the comment that a change gets: a table by risk."),
+        "fork": ("cli.fork:command", "Make a stack like another one: a reseller's own, or one to try."),
+        "ready": ("cli.ready:command", "Say what a new stack still needs, until nothing is left."),
         "fall": ("cli.stacks:fall", "Let the demo's lamp fall once more, and read its alert back."),
         "secret": ("cli.stacks:secret", "Print a password or another config var of the app."),
         "destroy": ("cli.stacks:destroy", "Delete everything of a stack, data included, after asking."),
@@ -36,7 +41,6 @@ Examples:
   ./sy up                         the whole demo product on this machine (root)
   ./sy fall                       let the demo's lamp fall once more
   ./sy preview -s production      what production would look like; needs no cluster
-  ./sy doctor -s staging          what of its cluster would make `up` fail or wait
   ./sy up -s staging              preview, ask, change, wait until it serves
   ./sy test unit                  the tests that take seconds
   ./sy kubectl get pods           kubectl on the stack's own cluster and namespace

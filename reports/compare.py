@@ -11,7 +11,7 @@ from reports.images import same_image
 from reports.lists import LIST_KEYS, UNORDERED, Member, is_map, of_maps
 from reports.places import Place, segment
 from reports.subject import Subject, runs_app
-from settings.types import bytes_of, cores_of
+from settings.quantities import bytes_of, cores_of
 
 
 class Missing:

@@ -8,7 +8,7 @@ from typing import Self
 from rendering import Rendered
 from settings import Settings
 
-_HASHED = re.compile(r"(?P<base>.+)-(?P<digest>[0-9a-f]{10})")
+HASHED = re.compile(r"(?P<base>.+)-(?P<digest>[0-9a-f]{10})")
 """Name of an object that is named by its content (components/kube/configuration.py)."""
 HASHED_KINDS = ("ConfigMap", "Secret", "Job")
 """Kinds whose objects are named so."""
@@ -138,13 +138,13 @@ def _bases(rendered: Rendered) -> Iterable[tuple[str, str]]:
     for one in rendered.resources:
         if one.in_cluster and one.kind in HASHED_KINDS:
             for name in (one.name, one.kube_name or ""):
-                if match := _HASHED.fullmatch(name):
+                if match := HASHED.fullmatch(name):
                     yield name, match["base"]
 
 
 def digest_of(name: str) -> str | None:
     """Return the digest that an object's name ends with."""
-    match = _HASHED.fullmatch(name)
+    match = HASHED.fullmatch(name)
     return match["digest"] if match else None
 
 

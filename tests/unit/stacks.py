@@ -10,7 +10,7 @@ import yaml
 from cli.stack import Stack
 from rendering import render_all
 from reports.subject import Subject
-from settings.loader import ROOT, merge
+from settings.loader import ROOT
 
 Config = dict[str, Any]
 
@@ -33,8 +33,16 @@ def stack(name: str, *further: Config, tier: str = "production") -> Config:
     # Room for the replicas that tests add.
     made["postgres"] = {"max_connections": 300}
     for more in further:
-        made = merge(made, more)
+        made = laid(made, more)
     return made
+
+
+def laid(low: Config, high: Config) -> Config:
+    """Return `low` with `high` laid over it; a null stays, as it does in a file."""
+    both = {
+        key: laid(low[key], value) if isinstance(value, dict) and isinstance(low.get(key), dict) else value for key, value in high.items()
+    }
+    return {**low, **both}
 
 
 def subjects(root: Path, names: list[str]) -> dict[str, Subject]:

@@ -92,7 +92,6 @@ def places(findings):
 
 
 class TestThisRepository:
-    @pytest.mark.xfail(reason="only the tier production protects its namespace; components are to ask settings.protect", strict=False)
     def test_staging_and_production_are_the_same_but_for_what_parity_yaml_allows(self):
         made = judge("staging", "production")
         assert made.holds, "\n".join(text.parity(made))
