@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes
-from pulumi.runtime.config import CONFIG
+from pulumi.runtime.config import CONFIG, is_config_secret
 
 from components import ownership
 from components.site import Secrets, Site
@@ -29,7 +29,7 @@ def read() -> tuple[Settings, Secrets]:
     prefix = f"{pulumi.get_project()}:"
     flat = {key.removeprefix(prefix): value for key, value in CONFIG.get().items() if key.startswith(prefix)}
     try:
-        settings = load(pulumi.get_stack(), flat)
+        settings = load(pulumi.get_stack(), flat, secret_keys=[key for key in flat if is_config_secret(prefix + key)])
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     names = [name for name in settings.secret_names() if name in flat]

@@ -28,6 +28,10 @@ GROUPS = {
         "sandbox": ("cli.sandbox:sandbox", "The embedded cluster: up, down, status, reset."),
         "images": ("cli.images:images", "What stacks run: build, push, pin, list."),
     },
+    "The settings": {
+        "explain": ("cli.explain:explain", "Every setting of a stack, the layer that says it, and what it overrode."),
+        "schema": ("cli.schema:schema", "Write the JSON Schemas that editors use, and the reference of every key."),
+    },
     "As they are": {
         "kubectl": ("cli.stacks:kubectl", "kubectl on the stack's own cluster and namespace."),
         "pulumi": ("cli.stacks:pulumi", "pulumi with the stack's state, plugins and settings."),

@@ -104,7 +104,7 @@ def stack_document(file: File) -> StackDocument:
         (_bare(str(path[1])), *path[2:]): line for path, line in document.lines.items() if len(path) > 1 and path[0] == "config"
     }
     problems = [replace(problem, path=_within(problem.path)) for problem in document.problems]
-    for path in nested_secrets(values):
+    for path in list(nested_secrets(values)):
         problems.append(Problem(path, nested_secret(path), at=f"{file.name}:{lines.get(path, lines.get(path[:1], 1))}"))
         _drop(values, path)
     problems += [Problem((name,), why, at=f"{file.name}:{lines.get((name,), 1)}") for name, why in _clear(secrets)]
@@ -158,9 +158,9 @@ def _file(root: File, name: str) -> Layer:
 class Said:
     """What one layer says of a key."""
 
-    layer: Layer | None
-    """None: the code's default."""
+    layer: Layer
     value: Any
+    """None: it deletes what those below say."""
     line: int | None = None
 
 

@@ -25,9 +25,11 @@ def problems(stack: str, settings: "Settings", layers: list[Layer], root: File) 
 
 def held_names(settings: "Settings") -> dict[str, Path]:
     """Return the host names that lead to a stack, each with the setting that says it."""
-    dialled: Path = ("mqtt", "host_names") if settings.mqtt.host_names else ("domain",)
-    held = dict.fromkeys(settings.device_host_names if settings.mqtt.where == "cluster" else [], dialled)
-    return held | ({settings.domain: ("domain",)} if settings.domain else {})
+    held: dict[str, Path] = {settings.domain: ("domain",)} if settings.domain else {}
+    if settings.mqtt.where == "cluster":
+        dialled: Path = ("mqtt", "host_names") if settings.mqtt.host_names else ("domain",)
+        held.update(dict.fromkeys(settings.device_host_names, dialled))
+    return held
 
 
 def _shared(settings: "Settings", held: dict[str, Path], file: File) -> Iterator[Problem]:
@@ -60,4 +62,7 @@ def _names_of(values: dict[str, Any]) -> dict[str, Path]:
     domain = values.get("domain")
     if not isinstance(domain, str):
         return found
-    return found | {domain: ("domain",)} | ({} if found else {f"mqtt.{domain}": ("domain",)})
+    if not found:
+        found[f"mqtt.{domain}"] = ("domain",)
+    found[domain] = ("domain",)
+    return found

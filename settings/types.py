@@ -2,18 +2,41 @@
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Literal
+from functools import cache
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from settings import cron, references
 from settings.quantities import bytes_of, cores_of, seconds_of
 
 
 class Model(BaseModel):
-    """A frozen piece of settings: unknown keys are refused, values are not coerced."""
+    """A frozen piece of settings: unknown keys are refused, values are not coerced.
+
+    The code's defaults are a layer like the others: what is said of one key of `resources` leaves the others' defaults as they are.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_defaults(cls, said: Any) -> Any:
+        if not isinstance(said, dict):
+            return said
+        merged = dict(cast("dict[str, Any]", said))
+        for name, default in defaults_inside(cls).items():
+            if isinstance(merged.get(name), dict):
+                merged[name] = {**default, **merged[name]}
+        return merged
+
+
+@cache
+def defaults_inside(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """Return, for each field of `model` whose default is a model too, what that default says of its own."""
+    defaults = {name: field.default for name, field in model.model_fields.items()}
+    said = {name: default.model_dump(exclude_unset=True) for name, default in defaults.items() if isinstance(default, BaseModel)}
+    return {name: values for name, values in said.items() if values}
 
 
 def _bytes(value: str) -> str:
