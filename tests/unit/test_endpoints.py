@@ -123,9 +123,7 @@ class TestSettings:
 
     def test_the_config_vars_beside_an_address_are_taken(self) -> None:
         said = {"where": "external", "external": {"host": "db", "port": 5432, "tls": "verify-full", "ca": CA}}
-        with pytest.raises(
-            SettingsError, match=r"DATABASE_CA_FILE is already made by postgres\.external\.tls"
-        ):
+        with pytest.raises(SettingsError, match=r"DATABASE_CA_FILE is already made by postgres\.external\.tls"):
             resolve("staging", STACK | {"postgres": said, "app": {"config": {"DATABASE_CA_FILE": "/x"}}})
 
     def test_the_names_that_settings_reserve_are_those_that_the_components_make(self) -> None:
