@@ -15,6 +15,7 @@ from sandbox import host
 from tools import golang, pulumi_home, toolchain
 from tools.errors import UserError
 from tools.paths import cache_dir, state_dir
+from tools.progress import Progress
 
 MEMORY_GIB = 5.0
 """Resident memory of control plane, one node and the whole demo stack."""
@@ -50,11 +51,43 @@ class Report:
 
 
 @click.command()
-def doctor() -> None:
-    """Say what was found, what will be built, how long that takes, and what is missing. Changes nothing.
+@click.option("--stack", "-s", "name", metavar="STACK", help="Ask this stack's cluster instead of this machine.")
+@click.option("--json", "as_json", is_flag=True, help="With --stack: print the findings as JSON.")
+def doctor(name: str | None, as_json: bool) -> None:
+    """Say what would stand in the way of `./sy up`. Exit code 2 when something does, 0 otherwise.
 
-    Exit code 2 when something stands in the way of `./sy up`.
+    Without a stack: what this machine has, what will be built, how long that takes, and what is missing. Changes nothing.
+
+    With one: everything about its cluster that would make `up` fail or wait, within a minute, a line each: right, wrong with
+    the cure, or why it can not be known. Rights, quotas and nodes are read. Image pulls, a volume, network policies (with
+    packets) and a load balancer are tried in a temporary namespace, which is deleted again, also after Ctrl-C.
+
+    Example: ./sy doctor -s staging
     """
+    if name is not None:
+        about_cluster(name, as_json)
+    elif as_json:
+        raise UserError("--json says what a stack's cluster answered: name one with -s STACK")
+    else:
+        about_machine()
+
+
+def about_cluster(name: str, as_json: bool) -> None:
+    """Print what a stack's cluster answers."""
+    from cli import preflight
+
+    progress = Progress()
+    found = preflight.report(name, progress)
+    progress.close()
+    if as_json:
+        console.result(found.as_json())
+    else:
+        found.write()
+    raise SystemExit(found.code)
+
+
+def about_machine() -> None:
+    """Print what this machine has and what it lacks."""
     report = Report([*system(), go(), disk(), packages(), own_pulumi()])
     console.heading("This machine")
     console.table([(_mark(finding), finding.what, finding.found) for finding in report.findings])

@@ -40,9 +40,13 @@ class Kubectl:
 
     def argv(self, *words: str) -> list[str]:
         """Return the command line of a subcommand."""
+        return [*self.cluster_argv(), "--namespace", self.namespace, *words]
+
+    def cluster_argv(self) -> list[str]:
+        """Return the beginning of a command line that is about the cluster as a whole."""
         file, context = self.cluster.kubeconfig, self.cluster.context
         where = ["--kubeconfig", str(Path(file).expanduser())] if file else []
-        return [str(self.program), *where, *(["--context", context] if context else []), "--namespace", self.namespace, *words]
+        return [str(self.program), *where, *(["--context", context] if context else [])]
 
     def get(self, *words: str) -> Object:
         """Return what `kubectl get … --output json` says; FailedError with its message when it fails."""

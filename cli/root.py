@@ -45,6 +45,7 @@ Examples:
   ./sy up                         the whole demo product on this machine (root)
   ./sy fall                       let the demo's lamp fall once more
   ./sy preview -s production      what production would look like; needs no cluster
+  ./sy doctor -s staging          what of its cluster would make `up` fail or wait
   ./sy up -s staging              preview, ask, change, wait until it serves
   ./sy test unit                  the tests that take seconds
   ./sy kubectl get pods           kubectl on the stack's own cluster and namespace

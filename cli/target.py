@@ -12,7 +12,7 @@ from cli.engine import Engine, Pending
 from cli.environment import Workspace, local_workspace, logged_in, own_workspace
 from cli.kubectl import Kubectl
 from cli.machine import Programs
-from cli.stack import DEFAULT, Stack, config_of, read, write_effective
+from cli.stack import DEFAULT, Document, Stack, config_of, read, write_effective
 from settings.loader import PROJECT
 from tools.errors import UserError
 from tools.progress import Progress
@@ -121,13 +121,14 @@ def for_preview(name: str, progress: Progress) -> Target:
 def last_effective(stack: Stack, workspace: Workspace) -> Stack:
     """Return a sandbox stack with its effective file: cluster and images as `up` wrote them, all else as tracked now."""
     workspace.prepare()
-    before = _said_before(stack, workspace)
+    before = said_before(read(workspace.stacks / stack.file.name))
     path = write_effective(stack, workspace.stacks, before)
     return Stack.load(stack.name, path)
 
 
-def _said_before(stack: Stack, workspace: Workspace) -> dict[str, object]:
-    config = config_of(read(workspace.stacks / stack.file.name))
+def said_before(before: Document) -> Document:
+    """Return what `up` added to a sandbox stack's settings: its cluster, its images, and who reaches its web processes."""
+    config = config_of(before)
     keys = (f"{PROJECT}:cluster", f"{PROJECT}:images")
     ranges = cast("dict[str, object]", config.get(f"{PROJECT}:edge") or {}).get("ranges")
     edge: dict[str, object] = {f"{PROJECT}:edge": {"ranges": ranges}} if ranges else {}

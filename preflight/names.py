@@ -1,0 +1,96 @@
+"""What stands outside: the gateway's namespaces, host names and their certificates."""
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+
+from preflight.api import Api
+from preflight.balancer import address_of, wanted
+from preflight.findings import Finding, right, unknown, wrong
+from preflight.needs import Needs
+from preflight.objects import name_of, text
+from settings.stack import Settings
+
+SECONDS = 5
+EXPIRING_DAYS = 14
+
+
+def gateway(api: Api, name: str) -> Iterator[Finding]:
+    """Look for the gateway that may reach the web processes: a namespace of that name with a pod that runs."""
+    what = f"gateway {name}"
+    if api.find(f"/api/v1/namespaces/{name}") is None:
+        yield wrong(what, f"there is no namespace {name}", "install the gateway there, or name its namespace in edge.namespaces")
+        return
+    running = [one for one in api.items(f"/api/v1/namespaces/{name}/pods") if text(one, "status", "phase") == "Running"]
+    if running:
+        yield right(what, f"{len(running)} pods run in namespace {name}")
+    else:
+        yield wrong(what, f"no pod runs in namespace {name}: nothing would lead to the web processes", "start the gateway there")
+
+
+def device_names(settings: Settings) -> list[str]:
+    """Return the names that devices dial."""
+    if settings.mqtt.where != "cluster":
+        return []
+    return list(settings.mqtt.host_names) or ([f"mqtt.{settings.domain}"] if settings.domain else [])
+
+
+def device_name(api: Api, needs: Needs, name: str) -> Iterator[Finding]:
+    """Compare where a name that devices dial leads with the broker's own address."""
+    what, leads = f"name {name}", _addresses(name)
+    address = next((found for one in wanted(needs) if (found := _own_address(api, needs, name_of(one)))), "")
+    there = {address} | (_addresses(address) if address else set[str]())
+    if not address and not leads:
+        yield unknown(what, "it does not resolve, and the address that it should lead to is known only after the first `up`")
+    elif not address:
+        yield unknown(what, f"it leads to {_listed(leads)}; whether that will be the broker's address is known only after the first `up`")
+    elif leads & there:
+        yield right(what, f"leads to the broker, {address}")
+    else:
+        now = f"leads to {_listed(leads)}" if leads else "does not resolve"
+        yield wrong(what, f"it {now}, and the broker is at {address}", f"let its DNS record lead to {address}")
+
+
+def domain(name: str) -> Iterator[Finding]:
+    """Look whether the product's name resolves, and whether what answers there has a certificate for it."""
+    if not _addresses(name):
+        yield wrong(f"name {name}", "does not resolve from this machine", "make a DNS record that leads to the gateway")
+        return
+    yield right(f"name {name}", f"leads to {_listed(_addresses(name))}")
+    yield certificate(name)
+
+
+def certificate(name: str) -> Finding:
+    """Look at the certificate that is served for a name."""
+    what = f"certificate {name}"
+    try:
+        with (
+            socket.create_connection((name, 443), SECONDS) as plain,
+            ssl.create_default_context().wrap_socket(plain, server_hostname=name) as served,
+        ):
+            ends = ssl.cert_time_to_seconds(str((served.getpeercert() or {})["notAfter"]))
+    except ssl.SSLCertVerificationError as error:
+        return wrong(what, f"is not one for it: {error.verify_message}", "give the gateway a certificate for this name")
+    except OSError as error:
+        return unknown(what, f"nothing answers at {name}:443 ({error})")
+    days = (ends - time.time()) / 86400
+    if days < EXPIRING_DAYS:
+        return wrong(what, f"ends in {days:.0f} days", "renew it, and see why that does not happen by itself")
+    return right(what, f"good for {days:.0f} days")
+
+
+def _own_address(api: Api, needs: Needs, name: str) -> str:
+    found = api.find(f"/api/v1/namespaces/{needs.namespace}/services/{name}")
+    return address_of(found) if found else ""
+
+
+def _addresses(name: str) -> set[str]:
+    try:
+        return {str(one[4][0]) for one in socket.getaddrinfo(name, None)}
+    except OSError:
+        return set()
+
+
+def _listed(addresses: set[str]) -> str:
+    return ", ".join(sorted(addresses))

@@ -1,0 +1,202 @@
+"""What a preflight makes of a cluster's answers; the answers themselves are real in tests/cluster/test_preflight.py."""
+
+import re
+from decimal import Decimal
+
+import pytest
+
+from cli.preflight import Report
+from cli.stack import Stack
+from preflight import server
+from preflight.findings import right, unknown, wrong
+from preflight.images import outcome, pod_name, short
+from preflight.needs import Needs, Pods
+from preflight.packets import policies_of
+from preflight.quantities import amount, shown
+from preflight.room import Node, asked, unplaced
+from preflight.storage import judged
+from rendering import render
+from tools.paths import ROOT
+
+GIB = Decimal(2**30)
+
+
+@pytest.fixture(scope="module")
+def needs():
+    return Needs("production", "lamp-production", render("production").objects())
+
+
+def pods(memory="1Gi", *, replicas=1, surge=0, passing=False, name="web", **spec):
+    container = {"resources": {"requests": {"cpu": "100m", "memory": memory}}}
+    return Pods(name, {"containers": [container], **spec}, replicas, surge, passing)
+
+
+def node(memory="4Gi", *, name="node-1", labels=None, taints=()):
+    whole = {"cpu": Decimal(4), "memory": amount(memory), "ephemeral-storage": Decimal(0), "pods": Decimal(10)}
+    return Node(name, labels or {}, list(taints), dict(whole), whole)
+
+
+# Quantities
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        ("250m", "0.25"),
+        ("1.5Gi", str(3 * 2**29)),
+        ("129e6", "129000000"),
+        ("2", "2"),
+        ("100k", "100000"),
+        (3, "3"),
+        (None, "0"),
+        ("1E", "1e18"),
+    ],
+)
+def test_every_spelling_of_a_quantity_is_a_number(said, number):
+    assert amount(said) == Decimal(number)
+
+
+@pytest.mark.parametrize("said", ["", "1GB", "x", "1 Gi"])
+def test_what_is_no_quantity_is_refused(said):
+    with pytest.raises(ValueError, match="is no quantity"):
+        amount(said)
+
+
+@pytest.mark.parametrize(("number", "text"), [("0.25", "0.25"), ("3", "3"), (str(3 * 2**29), "1.5Gi"), (str(2**20), "1Mi")])
+def test_a_number_is_shown_as_a_person_reads_it(number, text):
+    assert shown(Decimal(number)) == text
+
+
+# Room
+
+
+def test_pods_that_fit_are_placed_and_spread():
+    nodes = [node(), node(name="node-2")]
+    assert list(unplaced([pods(replicas=2)], nodes)) == []
+    assert [one.free["memory"] for one in nodes] == [3 * GIB, 3 * GIB]
+
+
+def test_the_last_pod_that_finds_no_room_is_counted_with_what_is_left():
+    assert list(unplaced([pods("1.5Gi", replicas=3)], [node()])) == [
+        "1 of 3 pods of web (0.1 cpu and 1.5Gi memory) find no room: at most 1Gi memory is left on a node"
+    ]
+
+
+def test_a_rollout_needs_room_for_one_more():
+    assert "while it is rolled out" in next(unplaced([pods("2Gi", replicas=2, surge=1)], [node()]))
+
+
+def test_a_migration_ends_before_the_rollout_begins():
+    assert list(unplaced([pods(replicas=3, surge=1), pods(name="release", passing=True)], [node()])) == []
+
+
+@pytest.mark.parametrize(
+    ("toleration", "fits"),
+    [
+        ({"key": "pool", "operator": "Equal", "value": "lamps", "effect": "NoSchedule"}, True),
+        ({"key": "pool", "operator": "Exists"}, True),
+        ({"operator": "Exists"}, True),
+        ({"key": "pool", "operator": "Equal", "value": "other", "effect": "NoSchedule"}, False),
+        ({"key": "pool", "operator": "Exists", "effect": "NoExecute"}, False),
+    ],
+)
+def test_a_tainted_node_takes_pods_that_put_up_with_it(toleration, fits):
+    tainted = node(taints=[{"key": "pool", "value": "lamps", "effect": "NoSchedule"}])
+    assert tainted.takes(pods(tolerations=[toleration])) is fits
+
+
+def test_a_selector_needs_all_of_its_labels_on_one_node():
+    assert not node(labels={"pool": "lamps"}).takes(pods(nodeSelector={"pool": "lamps", "disk": "fast"}))
+    assert node(labels={"pool": "lamps", "disk": "fast"}).takes(pods(nodeSelector={"pool": "lamps", "disk": "fast"}))
+
+
+def test_a_quota_counts_replicas_claims_and_open_services(needs):
+    total = asked(needs)
+    sets = needs.of_kind("StatefulSet")
+    assert total["persistentvolumeclaims"] == sum(one["spec"]["replicas"] * len(one["spec"]["volumeClaimTemplates"]) for one in sets)
+    assert total["services.loadbalancers"] == 1
+    staying = sum(one.replicas * one.requests["memory"] for one in needs.pods if not one.passing)
+    assert total["requests.memory"] == total["memory"] > staying
+
+
+# Storage, images, policies, versions
+
+
+def storage(**said):
+    return {"metadata": {"name": "disks"}, "provisioner": "p", **said}
+
+
+def test_without_a_default_class_the_stack_must_name_one():
+    found = judged([storage()], None, protect=False)
+    assert found.verdict == "wrong" and "disks" in found.found and "cluster.storage_class" in found.cure
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ({"reclaimPolicy": "Retain", "allowVolumeExpansion": True}, "right"),
+        ({"reclaimPolicy": "Retain"}, "wrong"),
+        ({"reclaimPolicy": "Delete", "allowVolumeExpansion": True}, "wrong"),
+        ({"allowVolumeExpansion": True}, "wrong"),
+    ],
+)
+def test_a_protected_stack_needs_volumes_that_stay_and_grow(said, verdict):
+    assert judged([storage(**said)], "disks", protect=True).verdict == verdict
+    assert judged([storage(**said)], "disks", protect=False).verdict == "right"
+
+
+def status(**said):
+    return {"status": {"containerStatuses": [said]}}
+
+
+@pytest.mark.parametrize(
+    ("pod", "known"),
+    [
+        ({"status": {}}, None),
+        (status(state={"waiting": {"reason": "ContainerCreating"}}), None),
+        (status(state={"terminated": {"exitCode": 0}}, imageID="x@sha256:1"), ("pulled", "")),
+        (status(state={"waiting": {"reason": "RunContainerError"}}), ("pulled", "")),
+        (status(state={"waiting": {"reason": "ErrImagePull", "message": "not found"}}), ("ErrImagePull", "not found")),
+        (
+            status(state={"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "x": ErrImagePull: denied'}}),
+            ("ImagePullBackOff", "ErrImagePull: denied"),
+        ),
+    ],
+)
+def test_a_pods_status_tells_whether_its_image_was_pulled(pod, known):
+    assert outcome(pod) == known
+
+
+def test_an_images_short_name_is_its_last():
+    assert short("registry.example.com:5000/company/lamp@sha256:abc") == "lamp" == short("company/lamp:latest")
+    assert pod_name("registry.example.com/My_Lamp.V2@sha256:abc") == "image-my-lamp-v2"
+
+
+def test_the_policies_that_are_tried_are_those_of_every_pod_and_those_to_addresses(needs):
+    found = {one["metadata"]["name"] for one in policies_of(needs)}
+    assert {"default-deny", "dns", "postgres-api-server"} <= found
+    assert not found & {"postgres-clients-out", "postgres-members-out", "web-clients-in"}
+
+
+def test_the_versions_are_those_of_the_documentation():
+    row = next(line for line in (ROOT / "docs" / "versions.md").read_text().splitlines() if line.startswith("| Kubernetes | 1"))
+    tested, oldest = re.search(r"\| (1\.\d+)\.\d+,", row), re.search(r"nothing newer than (1\.\d+)", row)
+    assert tested and oldest
+    assert (tested[1], oldest[1]) == tuple(".".join(map(str, one)) for one in (server.TESTED, server.OLDEST))
+
+
+# The report
+
+
+@pytest.mark.parametrize(
+    ("findings", "code"),
+    [([right("a", "b")], 0), ([right("a", "b"), unknown("c", "d")], 0), ([unknown("c", "d"), wrong("e", "f", "g")], 2)],
+)
+def test_only_what_is_wrong_makes_the_exit_code_2(findings, code):
+    assert Report(Stack.load("production"), findings, 1.0).code == code
+
+
+def test_a_line_has_what_was_found_and_its_cure(capsys):
+    Report(Stack.load("production"), [wrong("quota", "too small", "raise it")], 12.3).write()
+    out = capsys.readouterr().out
+    assert re.search(r"WRONG +quota +too small; raise it", out) and "0 right, 1 wrong, 0 can not be known (12 s)" in out
