@@ -161,8 +161,16 @@ MODULES = (
     Module("dns", (_own("dns", "coredns"),), minutes=1, gib=0.7, sources_gib=0.3),
     Module("sandbox-controller", (_own("sandbox-controller", "sandbox-controller"),), minutes=1, gib=0.9, sources_gib=0.3),
     Module("pause", (_own("pause", "pause"),), minutes=0.2, gib=0.1, sources_gib=0),
+    Module(
+        "actionlint",
+        (Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint"),),
+        minutes=0.4,
+        gib=0.1,
+        sources_gib=0.1,
+        variables=(("github.com/rhysd/actionlint.version", "v1.7.12"),),
+    ),
 )
-"""In the order of building: what a preview needs first, then what a cluster needs."""
+"""In the order of building: what a preview needs first, then what a cluster needs, then what the tests alone need."""
 
 GROUPS = {
     "pulumi": ("engine", "python", "kubernetes", "bridge"),
