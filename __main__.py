@@ -10,7 +10,7 @@ import pulumi
 import pulumi_kubernetes
 from pulumi.runtime.config import CONFIG, is_config_secret
 
-from components import ownership
+from components import ownership, standing
 from components.site import Secrets, Site
 from components.stack import Stack
 from settings import Settings, SettingsError, load
@@ -76,6 +76,7 @@ def main() -> None:
     if not pulumi.runtime.is_dry_run():
         try:
             site = replace(site, installed=ownership.check(site))
+            refuse(standing.check(settings, site))
         except ownership.OwnershipError as error:
             raise pulumi.RunError(str(error)) from None
     kubernetes = pulumi.ResourceOptions(providers=[provider(settings.cluster)])

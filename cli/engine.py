@@ -3,8 +3,9 @@
 import json
 import shutil
 import socket
+import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -70,6 +71,14 @@ class Engine:
         """Return the command line that drops from the state what a killed run began to create."""
         return self.argv("refresh", "--yes", "--skip-preview", "--clear-pending-creates", *QUIET)
 
+    def unprotect_argv(self, urns: Sequence[str]) -> list[str]:
+        """Return the command line that lets resources of the state be deleted."""
+        return [str(self.program), "state", "unprotect", *urns, "--yes", "--stack", self.stack]
+
+    def protect_argv(self, urns: Sequence[str]) -> list[str]:
+        """Return the command line that protects resources of the state again."""
+        return [str(self.program), "state", "protect", *urns, "--yes", "--stack", self.stack]
+
     def cancel_argv(self) -> list[str]:
         """Return the command line that removes the locks of the stack."""
         return [str(self.program), "cancel", "--yes", "--stack", self.stack]
@@ -93,6 +102,19 @@ class Engine:
         """Run a command line; when it fails, `then` is what to do next."""
         if code := self.run(argv):
             raise FailedError(f"pulumi {argv[1]} ended with exit code {code}: the reason is above. {then}")
+
+    def capture(self, argv: list[str], seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command line that only reads, without showing it, and return what it said."""
+        with tempfile.TemporaryDirectory(prefix="switchyard-") as folder:
+            return process.capture(argv, {**self.env, "TMPDIR": folder}, ROOT, seconds=seconds)
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Return what the stack's state holds, secrets encrypted; UserError when it can not be read."""
+        done = self.capture([str(self.program), "stack", "export", "--stack", self.stack])
+        if done.returncode != 0:
+            raise UserError(f"pulumi can not read the state of stack {self.stack}: {first_line(done.stderr) or first_line(done.stdout)}")
+        deployment = cast("dict[str, Any]", json.loads(done.stdout).get("deployment") or {})
+        return cast("list[dict[str, Any]]", deployment.get("resources") or [])
 
     def outputs(self) -> dict[str, Any]:
         """Return the stack's outputs; empty when it has never been brought up."""

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Generator, Sequence
@@ -47,6 +48,10 @@ class Kubectl:
         file, context = self.cluster.kubeconfig, self.cluster.context
         where = ["--kubeconfig", str(Path(file).expanduser())] if file else []
         return [str(self.program), *where, *(["--context", context] if context else [])]
+
+    def shown(self) -> str:
+        """Return the command as it could be typed, with what leads to the cluster and without the namespace."""
+        return shlex.join(["kubectl", *self.argv()[1:-2]])
 
     def get(self, *words: str) -> Object:
         """Return what `kubectl get … --output json` says; FailedError with its message when it fails."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli import checks, console, demo, machine, process
+from cli import checks, console, data_loss, demo, machine, process
 from cli.engine import with_stack_words
 from cli.environment import own_workspace, users
 from cli.target import existing, for_preview, stack_option
@@ -37,17 +37,25 @@ def preview(name: str, words: tuple[str, ...]) -> None:
 @click.command()
 @stack_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def destroy(name: str, yes: bool) -> None:
-    """Delete everything of a stack, its data included, after showing what that is."""
+@data_loss.allow_option
+def destroy(name: str, yes: bool, allowed: str | None) -> None:
+    """Delete everything of a stack, its data included, after showing what that is.
+
+    A stack that protects its data (all tiers but testing and sandbox) is named twice:
+    ./sy destroy -s staging --allow-data-loss staging
+    """
     progress = Progress()
     target = existing(name, progress)
     target.outputs()
     checks.check_cluster(target.reached(), target.stack)
+    protected = data_loss.refuse_destroy(target, allowed)
     progress.close()
     if not yes:
         target.engine.run(target.engine.destroy_preview_argv())
         console.confirm(f"Delete all of this, with the data of stack {name} in namespace {target.stack.namespace}?", yes)
     target.resume()
+    if protected:
+        target.engine.must(target.engine.unprotect_argv(protected), "Nothing was deleted; run the same command again.")
     target.engine.must(target.engine.destroy_argv(), "Mend that and run the same command again.")
     console.result(f"stack {name} is destroyed; what its file says and its secrets are kept: `./sy up -s {name}` makes it anew")
 

@@ -4,7 +4,7 @@ from typing import cast
 
 import click
 
-from cli import checks, console, demo, machine, sandbox
+from cli import checks, console, data_loss, demo, machine, sandbox
 from cli.environment import local_workspace, own_workspace
 from cli.errors import FailedError
 from cli.stack import Stack, write_effective
@@ -21,23 +21,23 @@ AGAIN = "Mend that and run the same command again: it goes on from there. Look w
 @stack_option
 @sandbox.nodes_option
 @click.option("--yes", is_flag=True, help="Do not ask before a stack outside the sandbox is changed.")
-def up(name: str, nodes: int | None, yes: bool) -> None:
+@data_loss.allow_option
+def up(name: str, nodes: int | None, yes: bool, allowed: str | None) -> None:
     """Bring a stack up: set up what is missing, create or change it, and wait until it serves.
 
     Without -s that is the sandbox: the whole demo product on this machine, ending with a fall sent over MQTT and its
     alert read back. Other stacks are previewed first, and changed when you agree.
+
+    A change that would delete or replace a namespace, a StatefulSet or a volume, or that drops a queue with messages in
+    it, is refused unless --allow-data-loss names the stack: ./sy up -s staging --allow-data-loss staging
     """
+    data_loss.refuse_other(name, allowed)
     progress = Progress()
     stack = Stack.open(name)
     if nodes and not stack.on_sandbox:
         raise UserError(f"--nodes is for the sandbox, and stack {name} names a cluster of its own or is no sandbox stack")
-    if stack.on_sandbox:
-        target = on_sandbox(stack, nodes, progress)
-        change(target, progress)
-    else:
-        target = on_own_cluster(stack, progress)
-        agree(target, yes)
-        change(target, progress, previewed=not yes)
+    target = on_sandbox(stack, nodes, progress) if stack.on_sandbox else on_own_cluster(stack, progress)
+    guarded(target, progress, yes=yes, allowed=allowed)
     target.reached().wait_ready(progress)
     outputs = target.openable()
     told = None
@@ -81,24 +81,31 @@ def _reachable(target: Target, stack: Stack) -> None:
     )
 
 
-def agree(target: Target, yes: bool) -> None:
-    """Show what would change and ask; with `yes` the update itself shows it."""
+def guarded(target: Target, progress: Progress, *, yes: bool, allowed: str | None = None) -> None:
+    """Change the stack, unless that would lose data that `allowed` does not give up; outside the sandbox a person agrees to it first."""
     target.engine.ensure_stack()
-    if yes:
-        return
+    target.resume()
+    found = data_loss.guard(target, allowed, yes, progress)
+    # Losses have been agreed to by name; the engine would refuse to preview them before they are let go.
+    if not (found or target.stack.on_sandbox or yes):
+        agree(target)
+    with data_loss.allowing(target, found) as let:
+        change(let, progress)
+
+
+def agree(target: Target) -> None:
+    """Show what would change, and ask."""
     if target.engine.run(target.engine.preview_argv(), to_stdout=True):
         raise UserError("the preview failed, so nothing was changed: the reason is above")
-    console.confirm(f"Change stack {target.stack.name} on cluster {target.stack.settings.cluster.identifier}?", yes)
+    console.confirm(f"Change stack {target.stack.name} on cluster {target.stack.settings.cluster.identifier}?", False)
 
 
-def change(target: Target, progress: Progress, *, previewed: bool = True) -> None:
+def change(target: Target, progress: Progress) -> None:
     """Let the engine create and change what differs."""
     engine = target.engine
-    engine.ensure_stack()
-    target.resume()
-    # The sandbox is there to be changed, so its preview is skipped: it would take as long as the update.
+    # The guard has seen a preview of it.
     with progress.step(f"bringing stack {target.stack.name} up"):
-        engine.must(engine.up_argv(skip_preview=previewed), AGAIN)
+        engine.must(engine.up_argv(skip_preview=True), AGAIN)
     if "namespace" not in engine.outputs():
         raise FailedError(f"pulumi brought stack {target.stack.name} up, but it has no outputs. {AGAIN}")
 

@@ -1,5 +1,6 @@
 """Whose a namespace is, asked before the first create: the provider would overwrite what somebody else made."""
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,24 @@ def confirmed(installation: pulumi.Output[str], site: Site) -> pulumi.Output[str
 
 def _labels(cluster: Cluster, namespace: str) -> dict[str, str] | None:
     """Return the namespace's labels; None when there is no such namespace."""
+
+    def read(client: Any, connection: Any) -> Any:
+        try:
+            return client.CoreV1Api(connection).read_namespace(namespace, _request_timeout=SECONDS)
+        except client.ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+
+    found = asked(cluster, f"reading namespace {namespace}", read)
+    return None if found is None else dict(found.metadata.labels or {})
+
+
+def asked(cluster: Cluster, what: str, ask: Callable[[Any, Any], Any]) -> Any:
+    """Return what `ask` learns from the cluster: it is given the client library and a connection.
+
+    Raises OwnershipError, with what to do, when the cluster can not be reached or refuses.
+    """
     # Half a second to import, and only `up` needs it.
     kubernetes: Any = import_module("kubernetes")
     client, config = kubernetes.client, kubernetes.config
@@ -55,13 +74,9 @@ def _labels(cluster: Cluster, namespace: str) -> dict[str, str] | None:
         loaded: Any = client.Configuration()
         config.load_kube_config(config_file=file, context=cluster.context, client_configuration=loaded)
         loaded.retries = False
-        found: Any = client.CoreV1Api(client.ApiClient(loaded)).read_namespace(namespace, _request_timeout=SECONDS)
+        return ask(client, client.ApiClient(loaded))
     except client.ApiException as error:
-        if error.status == 404:
-            return None
-        raise OwnershipError(
-            f"cluster {cluster.identifier}: reading namespace {namespace} was refused: {error.status} {error.reason}"
-        ) from None
+        raise OwnershipError(f"cluster {cluster.identifier}: {what} was refused: {error.status} {error.reason}") from None
     except (HTTPError, OSError) as error:
         reason = str(getattr(error, "reason", error)).rsplit(": ", 1)[-1]
         raise OwnershipError(
@@ -72,4 +87,3 @@ def _labels(cluster: Cluster, namespace: str) -> dict[str, str] | None:
         raise OwnershipError(
             f"cluster {cluster.identifier}: {error}; check cluster.kubeconfig and cluster.context in the stack's file"
         ) from None
-    return dict(found.metadata.labels or {})
