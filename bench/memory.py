@@ -36,7 +36,7 @@ def measured() -> dict[str, int]:
     seen: set[int] = set()
     for number in nodes_up_to(3):
         for container in containers(number):
-            annotations = json.loads((container.bundle / "config.json").read_text()).get("annotations", {})
+            annotations = _annotations(container.bundle)
             name = "pause containers" if container.pauses else _name(annotations)
             for pid, _ in container.processes():
                 parts[name] += resident(pid)
@@ -47,6 +47,27 @@ def measured() -> dict[str, int]:
                 parts[f"sandbox: {process.name}"] += resident(pid)
                 seen.add(pid)
     return parts
+
+
+def working_set(namespace: str) -> int:
+    """Return the bytes that all containers of a namespace hold and the kernel can not simply drop, as the kubelet counts them."""
+    found = [
+        memory(folder)
+        for number in nodes_up_to(3)
+        for container in containers(number)
+        for folder in container.folders()
+        if _annotations(container.bundle).get("io.kubernetes.cri.sandbox-namespace") == namespace
+    ]
+    return sum(found)
+
+
+def memory(cgroup: Path) -> int:
+    """Return the bytes of a cgroup without page cache that was not read lately; 0 in a hierarchy that does not count memory."""
+    for usage, inactive in (("memory.usage_in_bytes", "total_inactive_file"), ("memory.current", "inactive_file")):
+        if (cgroup / usage).is_file():
+            stat = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+            return int((cgroup / usage).read_text()) - int(stat[inactive])
+    return 0
 
 
 def resident(pid: int) -> int:
@@ -68,6 +89,10 @@ def children(pid: int) -> list[int]:
             continue
         found += [one for child in direct for one in (child, *children(child))]
     return found
+
+
+def _annotations(bundle: Path) -> dict[str, str]:
+    return json.loads((bundle / "config.json").read_text()).get("annotations", {})
 
 
 def _name(annotations: dict[str, str]) -> str:

@@ -147,7 +147,8 @@ class Engine:
 
     def remove_argv(self) -> list[str]:
         """Return the command line that removes the empty stack from its backend, and leaves its file."""
-        return [str(self.program), "stack", "rm", self.stack, "--yes", "--preserve-config"]
+        backups = ["--remove-backups"] if self.workspace.local else []
+        return [str(self.program), "stack", "rm", self.stack, "--yes", "--preserve-config", *backups]
 
     def recover(self) -> list[Pending]:
         """Remove the lock that a killed run left behind, and return the creates that it left unfinished.

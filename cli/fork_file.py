@@ -17,7 +17,7 @@ HEADER = "# A fork of {source}: "
 NOWHERE = ".invalid"
 """The end of a host name that nobody can have (RFC 2606): it stands where only a human knows the host."""
 
-OWN = ("tier", "domain", "namespace", "protect")
+OWN = ("tier", "domain", "namespace", "protect", "unprotected")
 """Settings that a fork says for itself, or leaves to its tier."""
 SIZES = ("members", "replicas", "resources", "volume", "threads", "concurrency", "max_connections", "memory_share", "heap", "budget")
 """Settings that another tier says otherwise."""

@@ -100,8 +100,8 @@ class Project:
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
-    def ok(self, *words: str, given: str | None = None) -> str:
-        result = self.pulumi(*words, given=given)
+    def ok(self, *words: str, given: str | None = None, env: Mapping[str, str] | None = None) -> str:
+        result = self.pulumi(*words, given=given, env=env)
         assert result.code == 0, result.text
         return result.output
 
