@@ -1,5 +1,6 @@
 """A fork: what its file says, why one is refused, what is left of one that was undone, and what it still needs."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ from cli import fork, fork_file, fork_removal, readiness
 from cli.engine import state_file
 from cli.environment import local_workspace
 from cli.fork_file import NOWHERE, Wish
+from cli.root import GROUPS
 from cli.stack import Stack
 from rendering import render
-from settings import SettingsError
+from settings import SettingsError, resolve
 from tests.unit.checkout import checkout
 from tools.errors import UserError
+from tools.paths import ROOT
 from tools.progress import Progress
 
 DIGEST = f"registry.lamps.example/lamp@sha256:{'a' * 64}"
@@ -388,3 +391,23 @@ def test_the_wish_names_what_is_derived_from_it(root):
     wish = Wish(Stack.load("production", root=root), "x", "x.example", "small", on_sandbox=False)
     assert (wish.namespace, wish.owner, wish.resized) == ("lamp-x", "lamp.x", True)
     assert isinstance(root, Path)
+
+
+# The tier for few lamps, and the page that says it all
+
+
+def test_the_demo_on_the_small_tier_fits_2_gib_also_while_a_release_is_rolled_out(root):
+    budget = {"cpu": "1", "memory": "2Gi", "storage": "8Gi"}
+    cluster = {"identifier": "company"}
+    assert resolve("x", {"tier": "small", "cluster": cluster, "budget": budget}, root=root).protect
+    with pytest.raises(SettingsError, match=r"budget\.memory"):
+        resolve("x", {"tier": "small", "cluster": cluster, "budget": budget | {"memory": "1900Mi"}}, root=root)
+
+
+def test_a_new_reseller_takes_ten_steps_whose_commands_exist():
+    page = (ROOT / "docs" / "new-reseller.md").read_text()
+    assert re.findall(r"^(\d+)\. \*\*", page, re.MULTILINE) == [str(number) for number in range(1, 11)]
+    commands = {name for group in GROUPS.values() for name in group}
+    named = set(re.findall(r"\./sy ([a-z]+)", page))
+    assert {"fork", "ready", "up", "destroy"} <= named
+    assert named <= commands
