@@ -425,21 +425,24 @@ def test_wrong_addresses_of_dns_and_api_server_are_named_with_the_right_ones(che
 
 def test_external_services_are_tried_from_a_pod_through_their_policies(checkout: Checkout, temporary: Callable[..., Place]) -> None:
     # The sandbox's registry stands in for servers outside of the cluster: it accepts connections.
-    def external(port: int, ranges: list[str]) -> dict[str, Any]:
-        return {"where": "external", "external": {"host": "10.118.0.1", "port": port, "user": "app", "ranges": ranges}}
+    def external(port: int, ranges: list[str], host: str = "10.118.0.1") -> dict[str, Any]:
+        return {"where": "external", "external": {"host": host, "port": port, "user": "app", "ranges": ranges}}
 
     said = overlay(
         APP_ALONE,
         {
             "postgres": external(5000, ["10.118.0.1/32"]),
-            "redis": {"jobs": external(6443, ["192.0.2.0/24"]), "cache": external(5001, ["10.118.0.1/32"]) | {"config_var": "CACHE_URL"}},
+            "redis": {
+                "jobs": external(443, ["192.0.2.0/24"], "kubernetes.default.svc.cluster.local"),
+                "cache": external(5001, ["10.118.0.1/32"]) | {"config_var": "CACHE_URL"},
+            },
         },
     )
     needed, settings = checkout.needs(said), checkout.settings(said)
     found = list(packets.packets(needed, settings, temporary(needed), packets.policies_of(needed), packets.external_targets(settings)))
     told(only(found, "network policies"), "right")
     told(only(found, "external postgres"), "right", "10.118.0.1:5000")
-    told(only(found, "external redis.jobs"), "wrong", "10.118.0.1:6443", "redis.jobs.external.ranges")
+    told(only(found, "external redis.jobs"), "wrong", "kubernetes.default.svc.cluster.local:443", "redis.jobs.external.ranges")
     told(only(found, "external redis.cache"), "wrong", "10.118.0.1:5001", "refused")
     assert not [one for one in found if one.check == "API server from pods"], "nothing of this stack needs it"
 
