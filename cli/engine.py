@@ -134,7 +134,7 @@ class Engine:
             shutil.copyfile(ROOT / "Pulumi.yaml", self.workspace.stacks / "Pulumi.yaml")
         self.must(self.init_argv(), "Then run the same command again.")
 
-    def resources(self) -> int:
+    def held(self) -> int:
         """Return how many resources the stack's state holds, those that were begun counted; UserError when it can not be read."""
         argv = [str(self.program), "stack", "export", "--stack", self.stack, "--non-interactive"]
         done = process.capture(argv, self.env, ROOT)

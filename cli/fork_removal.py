@@ -76,7 +76,7 @@ def _on_sandbox(file: Path) -> bool:
 
 
 def _refuse_resources(engine: Engine) -> None:
-    if count := engine.resources():
+    if count := engine.held():
         where = f" in {engine.workspace.backend}" if engine.workspace.local else ""
         raise UserError(
             f"stack {engine.stack} has {count} resources{where}, and nothing was removed: "
