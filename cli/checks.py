@@ -19,6 +19,7 @@ from tools.paths import ROOT, cache_dir
 IMAGES_GIB = 6.0
 """Room for the images while they are built, their copies in the registry and on the nodes, and the volumes."""
 
+FAR = f"the sandbox reaches no registry but its own, {layout.REGISTRY}: copy the image there, as docs/your-own-app.md says"
 GIB = 1 << 30
 AUTH_WORDS = ("UNAUTHORIZED", "DENIED", "401", "403", "authentication")
 
@@ -37,8 +38,17 @@ def refuse_far_images(stack: Stack) -> None:
     """Raise SettingsError for images of a sandbox stack that are neither built here nor in the sandbox's own registry."""
     said = stack.settings
     references = [said.images.reference(name) for name in said.image_names() if name not in catalog.names()]
-    why = f"the sandbox reaches no registry but its own, {layout.REGISTRY}: copy the image there, as docs/your-own-app.md says"
-    refuse([f"image {reference}: {why}" for reference in references if not reference.startswith(f"{layout.REGISTRY}/")])
+    refuse([f"image {reference}: {FAR}" for reference in references if not reference.startswith(f"{layout.REGISTRY}/")])
+
+
+def refuse_absent(reference: str, crane: Path | None, *, on_sandbox: bool) -> None:
+    """Raise SettingsError for an image that its registry does not have, or that the sandbox could not pull."""
+    if on_sandbox and not reference.startswith(f"{layout.REGISTRY}/"):
+        refuse([f"image {reference}: {FAR}"])
+    if crane is None:
+        console.warning("there is no crane on this machine: not checked whether the image can be pulled")
+        return
+    refuse(list(_pull_problem(reference, _manifest(crane, reference))))
 
 
 def set_secret(stack: Stack, name: str) -> str:

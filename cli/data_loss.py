@@ -135,7 +135,7 @@ def impossible(target: Target) -> list[str]:
 
 def of_change(target: Target) -> list[Loss]:
     """Return what the next update would lose; UserError when the preview fails for another reason."""
-    resources = target.engine.resources()
+    resources = target.engine.standing()
     if not any(keeps(str(one["urn"])) for one in resources):
         return []
     steps, errors = preview(target.engine)
@@ -178,7 +178,7 @@ def allowing(target: Target, found: Sequence[Loss]) -> Generator[Target]:
         path = Path(folder) / target.engine.config_file.name
         write_private(path, unprotecting(target.stack, [loss.name for loss in found]))
         yield replace(target, engine=replace(target.engine, config_file=path))
-    left = {str(one["urn"]) for one in target.engine.resources()}
+    left = {str(one["urn"]) for one in target.engine.standing()}
     if again := [urn for urn in protected if urn in left]:
         target.engine.must(target.engine.protect_argv(again), "The next `./sy up` protects them again.")
 
@@ -193,13 +193,13 @@ def unprotecting(stack: Stack, names: Sequence[str]) -> str:
 
 def protected_of(engine: Engine, urns: Sequence[str]) -> list[str]:
     """Return those of `urns` that the state protects."""
-    return [str(one["urn"]) for one in engine.resources() if one.get("protect") and one["urn"] in urns]
+    return [str(one["urn"]) for one in engine.standing() if one.get("protect") and one["urn"] in urns]
 
 
 def refuse_destroy(target: Target, allowed: str | None) -> list[str]:
     """Return the resources that `destroy` must unprotect first; UserError unless `allowed` names the stack that protects its data."""
     refuse_other(target.stack.name, allowed)
-    protected = [str(one["urn"]) for one in target.engine.resources() if one.get("protect")]
+    protected = [str(one["urn"]) for one in target.engine.standing() if one.get("protect")]
     if (protected or target.stack.settings.protect) and allowed is None:
         listed = [str(Loss("delete", urn)) for urn in protected] or ["everything: it says protect: true"]
         raise UserError(refusal(target.stack.name, listed, "destroy"))

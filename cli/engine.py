@@ -108,13 +108,9 @@ class Engine:
         with tempfile.TemporaryDirectory(prefix="switchyard-") as folder:
             return process.capture(argv, {**self.env, "TMPDIR": folder}, ROOT, seconds=seconds)
 
-    def resources(self) -> list[dict[str, Any]]:
-        """Return what the stack's state holds, secrets encrypted; UserError when it can not be read."""
-        done = self.capture([str(self.program), "stack", "export", "--stack", self.stack])
-        if done.returncode != 0:
-            raise UserError(f"pulumi can not read the state of stack {self.stack}: {first_line(done.stderr) or first_line(done.stdout)}")
-        deployment = cast("dict[str, Any]", json.loads(done.stdout).get("deployment") or {})
-        return cast("list[dict[str, Any]]", deployment.get("resources") or [])
+    def standing(self) -> list[dict[str, Any]]:
+        """Return the resources that the stack's state holds, secrets encrypted; UserError when it can not be read."""
+        return cast("list[dict[str, Any]]", self._deployment().get("resources") or [])
 
     def outputs(self) -> dict[str, Any]:
         """Return the stack's outputs; empty when it has never been brought up."""
@@ -136,14 +132,16 @@ class Engine:
 
     def held(self) -> int:
         """Return how many resources the stack's state holds, those that were begun counted; UserError when it can not be read."""
-        argv = [str(self.program), "stack", "export", "--stack", self.stack, "--non-interactive"]
-        done = process.capture(argv, self.env, ROOT)
-        if done.returncode != 0:
-            raise UserError(f"pulumi can not read stack {self.stack}: {first_line(done.stderr) or first_line(done.stdout)}")
-        deployment = cast("dict[str, Any]", json.loads(done.stdout).get("deployment") or {})
+        deployment = self._deployment()
         resources = cast("list[dict[str, Any]]", deployment.get("resources") or [])
         made = [one for one in resources if one["type"] != "pulumi:pulumi:Stack"]
         return len(made) + len(deployment.get("pending_operations") or [])
+
+    def _deployment(self) -> dict[str, Any]:
+        done = self.capture([str(self.program), "stack", "export", "--stack", self.stack, "--non-interactive"])
+        if done.returncode != 0:
+            raise UserError(f"pulumi can not read stack {self.stack}: {first_line(done.stderr) or first_line(done.stdout)}")
+        return cast("dict[str, Any]", json.loads(done.stdout).get("deployment") or {})
 
     def remove_argv(self) -> list[str]:
         """Return the command line that removes the empty stack from its backend, and leaves its file."""

@@ -20,6 +20,8 @@ GROUPS = {
         "comment": ("cli.comment:command", "Turn previews into the comment that a change gets: a table by risk."),
         "fork": ("cli.fork:command", "Make a stack like another one: a reseller's own, or one to try."),
         "ready": ("cli.ready:command", "Say what a new stack still needs, until nothing is left."),
+        "deploy": ("cli.deploy:deploy", "Let a stack run another image of the app."),
+        "promote": ("cli.deploy:promote", "Deploy to a stack the image that another one runs."),
         "fall": ("cli.stacks:fall", "Let the demo's lamp fall once more, and read its alert back."),
         "secret": ("cli.stacks:secret", "Print a password or another config var of the app."),
         "destroy": ("cli.stacks:destroy", "Delete everything of a stack, data included, after asking."),

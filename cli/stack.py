@@ -21,6 +21,7 @@ KEPT_KEYS = ("encryptionsalt", "secretsprovider", "encryptedkey")
 """What Pulumi writes into a stack file when it first encrypts something; without it old secrets can not be read."""
 
 DEFAULT = "sandbox"
+IMAGES = f"{PROJECT}:images"
 
 SANDBOX_CLUSTER = "sandbox"
 """What `cluster.identifier` says of a stack on the embedded cluster, of whatever tier it is."""
@@ -128,10 +129,21 @@ def effective(tracked: Document, before: Document, added: Document) -> Document:
 def write_effective(stack: Stack, folder: Path, added: Document) -> Path:
     """Write the effective file of `stack` into `folder`, if it changed, and return its path."""
     path = folder / stack.file.name
-    text = yaml.safe_dump(effective(read(stack.file), read(path), added), sort_keys=False)
+    tracked = read(stack.file)
+    text = yaml.safe_dump(effective(tracked, read(path), with_own_pins(added, tracked)), sort_keys=False)
     if not path.exists() or path.read_text() != text:
         write_private(path, text)
     return path
+
+
+def with_own_pins(added: Document, tracked: Document) -> Document:
+    """Return what the sandbox adds, but for images that the tracked file pins in the sandbox's own registry: `sy deploy` wrote those."""
+    images = cast("Document", added.get(IMAGES) or {})
+    host = str(images.get("registry", "")).partition("/")[0]
+    said = cast("dict[str, object]", cast("Document", config_of(tracked).get(IMAGES) or {}).get("pinned") or {})
+    own = {name: reference for name, reference in said.items() if host and str(reference).startswith(f"{host}/")}
+    pinned = cast("dict[str, object]", images.get("pinned") or {})
+    return {**added, IMAGES: {**images, "pinned": {**pinned, **own}}} if own else added
 
 
 def read(path: Path) -> Document:

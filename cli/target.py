@@ -12,7 +12,8 @@ from cli.engine import Engine, Pending
 from cli.environment import Workspace, local_workspace, logged_in, own_workspace
 from cli.kubectl import Kubectl
 from cli.machine import Programs
-from cli.stack import DEFAULT, Document, Stack, config_of, read, write_effective
+from cli.stack import DEFAULT, IMAGES, Document, Stack, config_of, read, write_effective
+from images import catalog
 from settings.loader import PROJECT
 from tools.errors import UserError
 from tools.progress import Progress
@@ -122,8 +123,23 @@ def last_effective(stack: Stack, workspace: Workspace) -> Stack:
     """Return a sandbox stack with its effective file: cluster and images as `up` wrote them, all else as tracked now."""
     workspace.prepare()
     before = said_before(read(workspace.stacks / stack.file.name))
-    path = write_effective(stack, workspace.stacks, before)
+    path = write_effective(stack, workspace.stacks, as_built(before))
     return Stack.load(stack.name, path)
+
+
+def as_built(added: Document) -> Document:
+    """Return what `up` added, with the images that it would pin now: those built as they are described today, otherwise those of then."""
+    images = cast("Document", added.get(IMAGES) or {})
+    pinned = cast("dict[str, str]", images.get("pinned") or {})
+    fresh = {name: f"{images['registry']}/{name}@{built.digest}" for name in pinned if (built := _built(name))}
+    return {**added, IMAGES: {**images, "pinned": {**pinned, **fresh}}} if fresh else added
+
+
+def _built(name: str) -> catalog.Built | None:
+    try:
+        return catalog.built(name, machine.AlreadyBuilt()) if name in catalog.names() else None
+    except UserError:
+        return None
 
 
 def said_before(before: Document) -> Document:

@@ -36,7 +36,7 @@ def up(name: str, nodes: int | None, yes: bool, allowed: str | None) -> None:
     stack = Stack.open(name)
     if nodes and not stack.on_sandbox:
         raise UserError(f"--nodes is for the sandbox, and stack {name} names a cluster of its own or is no sandbox stack")
-    target = on_sandbox(stack, nodes, progress) if stack.on_sandbox else on_own_cluster(stack, progress)
+    target = opened(stack, nodes, progress)
     guarded(target, progress, yes=yes, allowed=allowed)
     target.reached().wait_ready(progress)
     outputs = target.openable()
@@ -45,6 +45,11 @@ def up(name: str, nodes: int | None, yes: bool, allowed: str | None) -> None:
         told = demo.fall(demo.of_outputs(outputs, target.config_values()), progress)
     progress.close()
     summary(target, outputs, told)
+
+
+def opened(stack: Stack, nodes: int | None, progress: Progress) -> Target:
+    """Check and set up everything that a stack needs before it is changed, and return it."""
+    return on_sandbox(stack, nodes, progress) if stack.on_sandbox else on_own_cluster(stack, progress)
 
 
 def on_sandbox(stack: Stack, nodes: int | None, progress: Progress) -> Target:

@@ -98,7 +98,7 @@ def stack_document(file: File) -> StackDocument:
     if type(config) is not dict:
         raise SettingsError([f"{file.name}: config: expected a map of settings, such as `{PROJECT}:tier: staging`"])
     ours = {key: value for key, value in config.items() if key.startswith(f"{PROJECT}:")}
-    values = {name: value for key, value in ours.items() if (name := _bare(key)) in Settings.model_fields}
+    values = {name: _switch(name, value) for key, value in ours.items() if (name := _bare(key)) in Settings.model_fields}
     secrets = {name: value for key, value in ours.items() if (name := _bare(key)) not in values}
     lines: dict[Path, int] = {
         (_bare(str(path[1])), *path[2:]): line for path, line in document.lines.items() if len(path) > 1 and path[0] == "config"
@@ -110,6 +110,11 @@ def stack_document(file: File) -> StackDocument:
     problems += [Problem((name,), why, at=f"{file.name}:{lines.get((name,), 1)}") for name, why in _clear(secrets)]
     problems += [Problem((key,), why, at=f"{file.name}:{document.lines.get(('config', key), 1)}") for key, why in _strays(config)]
     return StackDocument(values, list(secrets), lines, tuple(problems))
+
+
+def _switch(name: str, value: Any) -> Any:
+    """Return a top-level true or false as such: `pulumi config set`, of whatever key, writes all of them anew with quotes."""
+    return value == "true" if Settings.model_fields[name].annotation is bool and value in ("true", "false") else value
 
 
 def _bare(key: str) -> str:
