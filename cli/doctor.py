@@ -10,7 +10,7 @@ import click
 
 from cli import checks, console, images, machine, sandbox
 from cli.errors import MENDABLE
-from images import catalog, rootfs
+from images import artefacts, catalog, rootfs
 from sandbox import host
 from tools import golang, pulumi_home, toolchain
 from tools.errors import UserError
@@ -136,7 +136,7 @@ def disk() -> Finding:
 
 def packages() -> Finding:
     """Look for Debian's packages; apt-get installs what is missing during `up`."""
-    missing = sorted({*host.missing_packages(), *rootfs.missing_packages()})
+    missing = sorted({*host.missing_packages(), *rootfs.missing_packages(others=artefacts.HOST_PACKAGES)})
     if not missing:
         return Finding("packages", "all there")
     apt = Path("/usr/bin/apt-get").exists()

@@ -80,10 +80,14 @@ def registry_of(stack: Stack, programs: Programs) -> Registry:
 
 
 def wanted(names: Sequence[str], stack: Stack | None = None) -> list[str]:
-    """Return the images that are meant: those named, or all that the stack runs, or all there are."""
+    """Return the images that are meant: those named, or all of ours that the stack runs, or all there are.
+
+    Where upstream publishes an image, ours is for the sandbox, and for whoever names it.
+    """
     if unknown := sorted(set(names) - set(catalog.names())):
         raise UserError(f"there is no image {', '.join(unknown)}; there are {', '.join(catalog.names())}")
-    every = [name for name in stack.settings.image_names() if name in catalog.names()] if stack else catalog.names()
+    ours = [name for name in catalog.names() if name not in pin.upstream()]
+    every = [name for name in stack.settings.image_names() if name in ours] if stack else catalog.names()
     return list(names) or every
 
 
@@ -139,7 +143,7 @@ def pin_command(names: tuple[str, ...], name: str) -> None:
     if target.stack.on_sandbox:
         raise UserError(f"stack {name} is on the sandbox: `./sy up` pins its images outside the tracked files")
     own = dict(word.split("=", 1) for word in names if "=" in word)
-    upstream = [word for word in names if word in pin.upstream()]
+    upstream = [name for name in names or target.stack.settings.image_names() if name in pin.upstream()]
     named = [word for word in names if "=" not in word and word not in upstream]
     ours = wanted(named, target.stack) if named or not names else []
     programs = machine.ensure(IMAGES, progress)

@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from images import catalog, layer, layout, rootfs
+from images import artefacts, catalog, layer, layout, rootfs
 from images.catalog import Built, Programs, Source, Spec
 from images.layer import Layer
 from tools.errors import UserError
@@ -54,8 +54,10 @@ class Builder:
         if missing:
             catalog.store().mkdir(parents=True, exist_ok=True)
             sweep(catalog.store())
-            unpacks = any(catalog.spec(name, self._folder).suite for name in missing)
-            rootfs.prepare_host(rootfs.Shell(catalog.store() / "host.log", self._stopping), unpacks=unpacks)
+            specs = [catalog.spec(name, self._folder) for name in missing]
+            others = artefacts.HOST_PACKAGES if any(spec.artefacts for spec in specs) else None
+            shell = rootfs.Shell(catalog.store() / "host.log", self._stopping)
+            rootfs.prepare_host(shell, unpacks=any(spec.suite for spec in specs), others=others)
             ready |= self._build_all(missing, refresh)
             prune(catalog.store() / "apt", APT_CACHE_BYTES)
         return {name: ready[name] for name in names}
@@ -102,7 +104,12 @@ class Builder:
             layers, packages = [], ()
             if base:
                 layers, packages = [_take(base, folder)], tuple((base / "packages.txt").read_text().split())
+            unpacked = folder / "artefacts"
+            if spec.artefacts:
+                # Files of ours win over those of an artefact.
+                files = [*artefacts.unpack(self._shell(name), spec.artefacts, unpacked), *files]
             layers.append(self._top(spec, files, _inside(base), folder))
+            rootfs.remove(unpacked)
             digest = layout.write(folder, name, spec, layers, packages)
             (folder / "packages.txt").write_text("".join(f"{package}\n" for package in packages))
             sizes = {"compressed": sum(made.size for made in layers), "unpacked": sum(made.unpacked for made in layers)}
@@ -118,10 +125,10 @@ class Builder:
         kept = catalog.store() / "bases" / f"{name}-{catalog.base_key(name, self._folder)[:16]}"
         if kept.is_dir() and not refresh:
             return kept
-        logs, archives = catalog.store() / "logs", catalog.store() / "apt"
-        for folder in (logs, archives, kept.parent):
+        archives = catalog.store() / "apt"
+        for folder in (archives, kept.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        shell = rootfs.Shell(logs / f"{name}.log", self._stopping)
+        shell = self._shell(name)
         shell.log.unlink(missing_ok=True)
         with _new_folder(kept) as folder:
             root = folder / "root"
@@ -135,6 +142,11 @@ class Builder:
             (folder / "layer.json").write_text(json.dumps(writer.layer.facts()))
             rootfs.remove(root)
         return kept
+
+    def _shell(self, name: str) -> rootfs.Shell:
+        logs = catalog.store() / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        return rootfs.Shell(logs / f"{name}.log", self._stopping)
 
     def _top(self, spec: Spec, files: Sequence[Source], inside: frozenset[str], folder: Path) -> Layer:
         blob = folder / "top.tar.zst"

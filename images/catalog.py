@@ -59,6 +59,18 @@ class Writable(_Strict):
     mode: Annotated[str, pydantic.StringConstraints(pattern=r"^[0-7]{4}$")] = "0750"
 
 
+class Artefact(_Strict):
+    """A zip archive of a Maven repository, unpacked into the image without its outermost folder."""
+
+    coordinates: Annotated[str, pydantic.StringConstraints(pattern=r"^[^:/]+:[^:/]+:[^:/]+:zip$")]
+    """group:name:version:zip"""
+    sha256: Annotated[str, pydantic.StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """What the archive must be; anything else fails the build."""
+    into: AbsolutePath
+    exclude: tuple[str, ...] = ()
+    """Paths (globs, `*` crosses folders) inside it that stay out of the image."""
+
+
 class Spec(_Strict):
     """One `image.yaml`. Without `suite` the image is empty but for its programs and files."""
 
@@ -88,6 +100,8 @@ class Spec(_Strict):
     app_root: AbsolutePath = "/app"
     exclude: tuple[str, ...] = ()
     """Names or globs, relative to the app's folder, that stay out of the image."""
+    artefacts: tuple[Artefact, ...] = ()
+    """What comes from a Maven repository."""
     programs: dict[str, AbsolutePath] = {}
     """Program of the toolchain -> its path in the image."""
 

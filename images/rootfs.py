@@ -162,14 +162,14 @@ def clean(root: Path, spec: Spec) -> None:
             path.chmod(stat.S_IMODE(found.st_mode) & 0o1777)
 
 
-def prepare_host(shell: Shell, *, unpacks: bool) -> None:
+def prepare_host(shell: Shell, *, unpacks: bool, others: Mapping[str, str] | None = None) -> None:
     """Install what the builder needs and this machine lacks; a UserError says what to do where that can not be done.
 
-    `unpacks` tells whether an image has packages; without, only the compressor is needed.
+    `unpacks` tells whether an image has packages; without, only the compressor is needed. `others` are further programs and their packages.
     """
     if unpacks and os.geteuid():
         raise UserError("Building images unpacks packages as root: run it as root (the sandbox needs root as well).")
-    missing = missing_packages(unpacks=unpacks)
+    missing = missing_packages(unpacks=unpacks, others=others)
     if not missing:
         return
     if not shutil.which("apt-get"):
@@ -180,10 +180,10 @@ def prepare_host(shell: Shell, *, unpacks: bool) -> None:
     shell.run([*patient, "install", "--yes", "--no-install-recommends", *missing], env={"DEBIAN_FRONTEND": "noninteractive"})
 
 
-def missing_packages(*, unpacks: bool = True) -> list[str]:
+def missing_packages(*, unpacks: bool = True, others: Mapping[str, str] | None = None) -> list[str]:
     """Return the Debian packages that the builder needs and this machine lacks, each once."""
     needed = HOST_PACKAGES if unpacks else {"zstd": "zstd"}
-    missing = {package for program, package in needed.items() if not shutil.which(program)}
+    missing = {package for program, package in {**needed, **(others or {})}.items() if not shutil.which(program)}
     if unpacks and not KEYRING.is_file():
         missing.add("debian-archive-keyring")
     return sorted(missing)

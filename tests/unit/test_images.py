@@ -1,17 +1,25 @@
 """The images' descriptions hold together, a key names one content, and a layer depends on its files alone."""
 
+import hashlib
 import io
 import json
 import os
 import subprocess
 import tarfile
 import threading
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from images import build, catalog, layer, layout, pin, rootfs
+from cli.images import wanted
+from cli.stack import Stack
+from images import artefacts, build, catalog, layer, layout, pin, rootfs
+from images.catalog import Artefact
 from images.push import Registry
+from settings import resolve
+from settings.loader import ROOT
 from tools.errors import UserError
 from tools.progress import Progress
 
@@ -368,3 +376,51 @@ def test_an_upstream_tag_becomes_the_digest_that_its_registry_says() -> None:
     assert pin.upstream_pins(["loki"], registry(Crane({loki: "sha256:aa"}))) == {"loki": f"{loki}@sha256:aa"}
     with pytest.raises(UserError, match="its registry does not have it"):
         pin.upstream_pins(["loki"], registry(Crane({})))
+
+
+class Maven(rootfs.Shell):
+    """A Maven that has one archive."""
+
+    def __init__(self, tmp_path: Path, archive: bytes) -> None:
+        super().__init__(tmp_path / "log", threading.Event())
+        self._archive = archive
+
+    def run(self, command: Sequence[str], env: Mapping[str, str] | None = None, *, called: str = "") -> None:
+        [repository] = [word.partition("=")[2] for word in command if word.startswith("-Dmaven.repo.local=")]
+        file = Path(repository) / "org/example/server/1.0/server-1.0.zip"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(self._archive)
+
+
+def server_zip() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path, mode in {"server-1.0/bin/server": 0o755, "server-1.0/bin/server.bat": 0o644, "server-1.0/lib/a.jar": 0o644}.items():
+            member = zipfile.ZipInfo(path)
+            member.external_attr = mode << 16
+            archive.writestr(member, path)
+    return buffer.getvalue()
+
+
+def an_artefact(sha256: str) -> Artefact:
+    return Artefact(coordinates="org.example:server:1.0:zip", sha256=sha256, into="/opt/server", exclude=("*.bat",))
+
+
+def test_an_artefact_is_unpacked_without_its_outermost_folder_and_what_is_excluded(tmp_path: Path) -> None:
+    archive = server_zip()
+    found = artefacts.unpack(Maven(tmp_path, archive), [an_artefact(hashlib.sha256(archive).hexdigest())], tmp_path)
+    assert [(one.path, one.executable) for one in found] == [("opt/server/bin/server", True), ("opt/server/lib/a.jar", False)]
+    assert found[1].origin.read_text() == "server-1.0/lib/a.jar"
+
+
+def test_an_artefact_that_is_not_the_one_described_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"org\.example:server:1\.0:zip: expected sha256 0000.*, fetched [0-9a-f]{64}: nothing was built"):
+        artefacts.unpack(Maven(tmp_path, server_zip()), [an_artefact("0" * 64)], tmp_path)
+
+
+def test_the_images_that_upstream_publishes_are_not_pushed_or_pinned_as_ours_unless_named() -> None:
+    assert {"elasticsearch"} <= set(catalog.names()) & set(pin.upstream())
+    settings = {"tier": "staging", "cluster": {"identifier": "company"}, "elasticsearch": {"where": "cluster"}}
+    stack = Stack("staging", ROOT / "Pulumi.staging.yaml", resolve("staging", settings), (), on_sandbox=False)
+    assert "elasticsearch" not in wanted([], stack)
+    assert wanted(["elasticsearch"], stack) == ["elasticsearch"]
