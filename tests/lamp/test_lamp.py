@@ -20,11 +20,12 @@ TESTS = ROOT / "sandbox" / "lamp" / "test"
 SECONDS = 600
 POSTGRES = "initdb --auth=trust --username=app -D /data/pg >/dev/null && "
 POSTGRES += "exec postgres -c listen_addresses=* -D /data/pg -c unix_socket_directories=/tmp -c fsync=off"
-RABBITMQ = "echo '[rabbitmq_management].' > /data/plugins && exec rabbitmq-server"
+RABBITMQ = "echo '[rabbitmq_management,rabbitmq_mqtt].' > /data/plugins && exec rabbitmq-server"
 ADDRESSES = {
     "DATABASE_URL": "postgresql://app@127.0.0.1:5432/postgres",
     "REDIS_URL": "redis://127.0.0.1:6379/0",
     "AMQP_URL": "amqp://guest:guest@127.0.0.1:5672/%2F",
+    "MQTT_URL": "mqtt://guest:guest@127.0.0.1:1883",
     "MQTT_MANAGEMENT_URL": "http://guest:guest@127.0.0.1:15672",
     "SECRET_KEY_BASE": "only-for-tests" * 5,
 }

@@ -10,6 +10,7 @@ require_relative "../lib/json_log"
 require_relative "../lib/request_log"
 require_relative "../lib/json_errors"
 require_relative "../lib/setting"
+require_relative "../lib/verification"
 
 # What a family's carer never sees: lamps report falls, this application tells somebody.
 module Lamplight

@@ -7,6 +7,11 @@ class BrokerAccounts
     @vhost = vhost
   end
 
+  # A broker without a management API has its accounts made by whoever runs it.
+  def self.ours?
+    !Setting.text("MQTT_MANAGEMENT_URL", "").empty?
+  end
+
   # The virtual host of AMQP_URL, which is the one that MQTT uses too.
   def self.vhost
     path = URI(Setting.text("AMQP_URL", "amqp://localhost")).path

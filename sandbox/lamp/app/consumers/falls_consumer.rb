@@ -20,9 +20,15 @@ class FallsConsumer
     sweeper&.stop
   end
 
-  def initialize(url: Setting.text("AMQP_URL"), queue: Setting.text("FALLS_QUEUE", "falls"), intake: Intake.new,
-                 heartbeat: Heartbeat.new)
-    @link_options = { url:, queue:, prefetch: PREFETCH }
+  # Where the environment names an MQTT topic, the broker is read by MQTT; otherwise its queue by AMQP.
+  def self.link
+    topic = Setting.text("MQTT_TOPIC", "")
+    return MqttLink.new(url: Setting.text("MQTT_URL"), topic:, client_id: Setting.text("MQTT_CLIENT_ID")) unless topic.empty?
+
+    BrokerLink.new(url: Setting.text("AMQP_URL"), queue: Setting.text("FALLS_QUEUE", "falls"), prefetch: PREFETCH)
+  end
+
+  def initialize(intake: Intake.new, heartbeat: Heartbeat.new)
     @intake = intake
     @heartbeat = heartbeat
     @reconnect = Backoff.new
@@ -30,7 +36,7 @@ class FallsConsumer
   end
 
   def run
-    Rails.logger.info(msg: "consumer started", queue: @link_options[:queue])
+    Rails.logger.info(msg: "consumer started")
     until @stopping
       @heartbeat.touch
       with_link { |link| consume(link) }
@@ -46,7 +52,7 @@ class FallsConsumer
   private
 
   def with_link
-    link = BrokerLink.new(**@link_options)
+    link = self.class.link
     link.open
     Rails.logger.info(msg: "connected to the broker")
     @reconnect.reset

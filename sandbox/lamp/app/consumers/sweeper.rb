@@ -66,6 +66,8 @@ class Sweeper
 
   # Touching them is what keeps the next sweep from enqueueing them again at once.
   def enqueue_lamps
+    return unless BrokerAccounts.ours?
+
     ids = Lamp.without_broker_account(LAMPS_AFTER.ago).limit(LIMIT).pluck(:id)
     return if ids.empty?
 

@@ -8,6 +8,8 @@ class LampAccountJob
   sidekiq_retry_in { |count| count < 20 ? 5 + rand(5) : nil }
 
   def perform(*lamp_ids)
+    return Rails.logger.info(msg: "broker accounts are made elsewhere", lamps: lamp_ids.size) unless BrokerAccounts.ours?
+
     lamps = Lamp.where(id: lamp_ids).to_a
     BrokerAccounts.new.make(lamps)
     lamps.each { |lamp| mark(lamp) }

@@ -6,6 +6,9 @@ class Release
   PASSING = [ActiveRecord::ConcurrentMigrationError, ActiveRecord::LockWaitTimeout,
              ActiveRecord::ConnectionNotEstablished, ActiveRecord::ConnectionFailed].freeze
 
+  # A server that proves to be another one does not become the right one by waiting; these are libpq's words.
+  CERTIFICATE = /certificate|SSL/
+
   def run
     patiently { migrate }
     patiently { Rails.application.load_seed }
@@ -38,6 +41,8 @@ class Release
 
   # A migration's error arrives wrapped.
   def passing?(error)
+    return false if CERTIFICATE.match?(error.message)
+
     [error, error.cause].compact.any? { |candidate| PASSING.any? { |kind| candidate.is_a?(kind) } }
   end
 end

@@ -1,4 +1,4 @@
-redis = { url: Setting.text("REDIS_URL", "redis://localhost:6379/0") }
+redis = { url: Setting.text("REDIS_URL", "redis://localhost:6379/0"), ssl_params: Verification.params("REDIS").presence }.compact
 
 Sidekiq.configure_server do |config|
   config.logger = Rails.logger
