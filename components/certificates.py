@@ -61,7 +61,13 @@ class CertificateAuthority(pulumi.ComponentResource):
         self.register_outputs({"certificate": self.certificate})
 
     def server_certificate(
-        self, name: str, dns_names: Sequence[str], ips: Sequence[str], opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        dns_names: Sequence[str],
+        ips: Sequence[str],
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        uses: Sequence[str] = ("digital_signature", "server_auth"),
     ) -> ServerCertificate:
         """Make a key and a certificate for a server that is dialled by any of these names and addresses."""
         key = _key(f"{name}-key", opts)
@@ -79,7 +85,7 @@ class CertificateAuthority(pulumi.ComponentResource):
             cert_request_pem=request.cert_request_pem,
             ca_private_key_pem=self._key.private_key_pem,
             ca_cert_pem=self.certificate,
-            allowed_uses=["digital_signature", "server_auth"],
+            allowed_uses=list(uses),
             validity_period_hours=SERVER_YEARS * YEAR_HOURS,
             early_renewal_hours=RENEWAL_YEARS * YEAR_HOURS,
             opts=opts,

@@ -29,7 +29,7 @@ class Endpoint:
     password: pulumi.Output[str] | None = None
     database: str = ""
     tls: TlsMode = "disable"
-    ca: str | None = None
+    ca: pulumi.Input[str] | None = None
     """The authority that the server's certificate must be signed by, as PEM; None: whichever the app's image trusts."""
     version: str = ""
     """The server's version, as far as it is known."""
@@ -66,9 +66,14 @@ class Endpoint:
         return self.tls not in ("disable", "prefer")
 
     @property
+    def ca_fingerprint(self) -> str:
+        """What changes with `ca` as far as it changes: the stack's own authority is made once, for ten years."""
+        return self.ca if isinstance(self.ca, str) else "the stack's own" if self.ca is not None else ""
+
+    @property
     def ca_file(self) -> str | None:
         """Path of the file with `ca` in every pod of the app."""
-        return f"{AUTHORITIES}/{self.service}.pem" if self.ca else None
+        return f"{AUTHORITIES}/{self.service}.pem" if self.ca is not None else None
 
     def scheme(self, plain: str, encrypted: str) -> str:
         """Return the one of two URL schemes that says whether to encrypt."""
@@ -111,9 +116,9 @@ def elasticsearch_vars(endpoint: Endpoint, name: str) -> ConfigVars:
     return {name: endpoint.url(endpoint.scheme("http", "https"), path), **endpoint.tls_vars(name)}
 
 
-def authorities(endpoints: Sequence[Endpoint]) -> dict[str, str]:
+def authorities(endpoints: Sequence[Endpoint]) -> dict[str, pulumi.Input[str]]:
     """Return the files of the folder AUTHORITIES: name -> PEM."""
-    return {file.rpartition("/")[2]: endpoint.ca for endpoint in endpoints if endpoint.ca and (file := endpoint.ca_file)}
+    return {f"{endpoint.service}.pem": endpoint.ca for endpoint in endpoints if endpoint.ca is not None}
 
 
 def _root_certificate(endpoint: Endpoint) -> str | None:

@@ -68,11 +68,12 @@ class RailsApp(pulumi.ComponentResource):
         config = self._config(name, args.app, site, endpoints, config_vars, secrets, child)
         labels = {key: value for endpoint in endpoints for key, value in endpoint.client_labels.items()}
         known = authorities(endpoints)
+        trusted = {endpoint.service: endpoint.ca_fingerprint for endpoint in endpoints if endpoint.ca is not None}
         release = Release(
             app=args.app,
             image=site.image(args.app.image),
             config_secret=config,
-            authorities=config_map(f"{name}-ca", "app", site, known, child) if known else None,
+            authorities=config_map(f"{name}-ca", "app", site, known, child, trusted) if known else None,
             client_labels=labels,
         )
         after = [*after, _account(args.app, site, child)]
@@ -102,7 +103,7 @@ class RailsApp(pulumi.ComponentResource):
             for key in app.generate
         }
         values = {**app.config, **generated, **config_vars, **{key: secrets.value(key) for key in app.secrets}}
-        places = [[e.service, e.host, e.port, e.user, e.database, e.tls, e.ca, e.fingerprint] for e in endpoints]
+        places = [[e.service, e.host, e.port, e.user, e.database, e.tls, e.ca_fingerprint, e.fingerprint] for e in endpoints]
         fingerprint = [
             URL_FORMAT,
             list(config_vars),

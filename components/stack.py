@@ -9,6 +9,7 @@ from pulumi_kubernetes import core, meta
 from components import ownership
 from components.certificates import CertificateAuthority
 from components.consumer import Consumer, mqtt_session
+from components.elasticsearch import Elasticsearch
 from components.endpoints import ConfigVars, Endpoint, elasticsearch_vars, postgres_vars, redis_vars
 from components.kube import network
 from components.mqtt import MqttBroker, MqttEndpoint, MqttSession
@@ -36,6 +37,7 @@ class Stack(pulumi.ComponentResource):
         self.endpoints: list[Endpoint] = []
         self.config_vars: dict[str, pulumi.Output[str]] = {}
         self.ready: list[pulumi.Resource] = []
+        self.authority: CertificateAuthority | None = None
         site = self._namespace(site)
         site = self._login(args.images.login, site, secrets)
 
@@ -94,8 +96,7 @@ class Stack(pulumi.ComponentResource):
 
     def _mqtt(self, args: Settings, site: Site, secrets: Secrets, session: MqttSession | None) -> MqttBroker | None:
         if args.mqtt.where == "cluster":
-            authority = CertificateAuthority("authority", site, self.child)
-            broker = MqttBroker("mqtt", args.mqtt, site, args.device_host_names, authority, session, self.child)
+            broker = MqttBroker("mqtt", args.mqtt, site, args.device_host_names, self._authority(site), session, self.child)
             self._uses(broker.endpoint, broker.endpoint.config_vars(args.mqtt))
             return broker
         if args.mqtt.where == "external" and args.mqtt.external:
@@ -105,9 +106,18 @@ class Stack(pulumi.ComponentResource):
         return None
 
     def _elasticsearch(self, args: Settings, site: Site, secrets: Secrets) -> None:
-        if args.elasticsearch.where == "external" and args.elasticsearch.external:
+        if args.elasticsearch.where == "cluster":
+            made = Elasticsearch("elasticsearch", args.elasticsearch, site, self._authority(site), self.child)
+            self._uses(made.endpoint, elasticsearch_vars(made.endpoint, args.elasticsearch.config_var))
+        elif args.elasticsearch.where == "external" and args.elasticsearch.external:
             endpoint = Endpoint.external("elasticsearch", args.elasticsearch.external, secrets)
             self._uses(self._external("elasticsearch", endpoint, site), elasticsearch_vars(endpoint, args.elasticsearch.config_var))
+
+    def _authority(self, site: Site) -> CertificateAuthority:
+        """Return the stack's certificate authority, made when the first server wants a certificate."""
+        if self.authority is None:
+            self.authority = CertificateAuthority("authority", site, self.child)
+        return self.authority
 
     def _app(self, args: Settings, site: Site, secrets: Secrets, session: MqttSession | None) -> RailsApp:
         rails = RailsSettings(app=args.app, release=args.release, web=args.web, edge=args.edge)

@@ -73,7 +73,7 @@ def resolution(stack: str, said: Mapping[str, Any], others: Iterable[str] = (), 
         tree["tier"] = _STAND_INS["tier"]
     settings, wrong = _validated(tree, layers[-1].name)
     found += wrong
-    found += unknown_keys(others, settings.secret_names() if settings and not wrong else None)
+    found += unknown_keys(others, settings.known_secrets() if settings and not wrong else None)
     if settings:
         paths = [problem.path for problem in found]
         unfit = [*_cross_checks(settings), *neighbours.problems(stack, settings, layers, root), *_unfit_names(stack, settings)]

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPool, Web
-from settings.backing import Backing, Elasticsearch, Mqtt, Postgres, Redis
+from settings.backing import Backing, Elasticsearch, Mqtt, Postgres, Redis, beside
 from settings.footprint import Footprint, footprint
 from settings.types import Bytes, Cidr, Cpu, DnsLabel, EnvName, HostName, Image, Model, Placement, Port, Registry
 
@@ -144,17 +144,28 @@ class Settings(Model):
 
     def secret_names(self) -> list[str]:
         """Return the names of all secrets that a human sets, sorted."""
-        services = [self.postgres, self.mqtt, self.elasticsearch, *self.redis.values()]
-        external = [s.external.password for s in services if s.where == "external" and s.external and s.external.password]
+        external = [password for service, password in self._passwords() if service.where == "external"]
         login = [self.images.login.password] if self.images.login else []
         return sorted({*self.app.secrets, *external, *login})
+
+    def known_secrets(self) -> list[str]:
+        """Return the names of all secrets that may be set: also those of external services that are only written down.
+
+        So one word takes a service back into the cluster, and the same word gives it away again.
+        """
+        return sorted({*self.secret_names(), *(password for _, password in self._passwords())})
+
+    def _passwords(self) -> list[tuple[Backing, str]]:
+        services = [self.postgres, self.mqtt, self.elasticsearch, *self.redis.values()]
+        return [(service, service.external.password) for service in services if service.external and service.external.password]
 
     def image_names(self) -> list[str]:
         """Return the names of the images that the stack runs."""
         names = [self.app.image] if self._has_app() else []
         names += ["postgres"] if self.postgres.where == "cluster" else []
         names += ["valkey"] if any(redis.where == "cluster" for redis in self.redis.values()) else []
-        return names + (["rabbitmq"] if self.mqtt.where == "cluster" else [])
+        names += ["rabbitmq"] if self.mqtt.where == "cluster" else []
+        return names + (["elasticsearch"] if self.elasticsearch.where == "cluster" else [])
 
     def unpinned_images(self) -> list[str]:
         """Return the images that would run without a digest, which `up` refuses."""
@@ -193,6 +204,10 @@ class Settings(Model):
         for service, var, path in addressed:
             if service.where == "external" and service.external:
                 made += [(name, (*path[:-1], "external", "tls")) for name in service.external.tls_vars(var)]
+        if self.elasticsearch.where == "cluster":
+            # Its certificate is the stack's own, also inside the namespace.
+            own = self.elasticsearch.config_var
+            made += [(beside(own, what), ("elasticsearch", "config_var")) for what in ("TLS", "CA_FILE")]
         if self.mqtt.where == "cluster":
             made += [(self.mqtt.amqp_var, ("mqtt", "amqp_var")), (self.mqtt.management_var, ("mqtt", "management_var"))]
         return made

@@ -16,9 +16,19 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:10]
 
 
-def config_map(name: str, component: str, site: Site, files: Mapping[str, str], opts: pulumi.ResourceOptions) -> str:
-    """Make an immutable ConfigMap of `files` and return its name, `<name>-<digest of the files>`."""
-    full = f"{name}-{digest(dict(files))}"
+def config_map(
+    name: str,
+    component: str,
+    site: Site,
+    files: Mapping[str, pulumi.Input[str]],
+    opts: pulumi.ResourceOptions,
+    fingerprint: object = None,
+) -> str:
+    """Make an immutable ConfigMap of `files` and return its name, `<name>-<digest of the files>`.
+
+    `fingerprint` stands for files that are known only after the engine has run, as that of a Secret.
+    """
+    full = f"{name}-{digest(fingerprint or dict(files))}"
     core.v1.ConfigMap(full, metadata=metadata(component, site, full), data=dict(files), immutable=True, opts=opts)
     return full
 

@@ -75,6 +75,7 @@ STACKS: dict[str, dict[str, Any]] = {
         "cluster": NAMED,
         "postgres": {"max_connections": 200},
         "redis": {"cache": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}},
+        "elasticsearch": {"where": "cluster"},
         "processes": {
             "clock": {"command": ["bin/clock"], "singleton": True},
             "worker": {"command": ["bin/worker"], "replicas": 2, "health": {}},
@@ -115,7 +116,7 @@ WITH_TOKEN = {"postgres"}
 READ_BY_THE_KUBELET = {"registry-login"}
 """No container reads it: components/registry.py says why it changes in place."""
 PUBLIC_SERVICES = {"mqtt-public"}
-MUTABLE_NAME = {"mqtt-tls"}
+MUTABLE_NAME = {"mqtt-tls", "elasticsearch-tls"}
 """Named by the certificate that the engine makes, so the Pulumi name can not say it."""
 SET_BY_PATRONI = {"role": "primary"}
 FORBIDDEN_WORDS = ("bitnami", ":latest@", "hostPath", "hostNetwork", "privileged")

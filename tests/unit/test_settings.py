@@ -410,6 +410,13 @@ class TestSecrets:
         said["postgres"]["where"] = "external"
         assert resolve("staging", said).secret_names() == ["DB_PASSWORD", "SENTRY_DSN"]
 
+    def test_a_secret_of_an_external_service_may_stay_when_the_stack_runs_the_service_itself(self) -> None:
+        external = {"host": "db", "port": 5432, "password": "DB_PASSWORD"}
+        said = STAGING | {"postgres": {"where": "cluster", "external": external}}
+        assert resolve("staging", said, ["DB_PASSWORD"]).secret_names() == []
+        with pytest.raises(SettingsError, match='DB_PASWORD: unknown key - did you mean "DB_PASSWORD"'):
+            resolve("staging", said, ["DB_PASWORD"])
+
 
 class TestWhatAStackLacks:
     def test_context_secrets_and_digests_are_listed_one_sentence_each(self) -> None:

@@ -1,0 +1,227 @@
+"""Elasticsearch: one node or several, with TLS and passwords on."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_random
+from pulumi_kubernetes import core
+
+from components.certificates import CertificateAuthority
+from components.endpoints import Endpoint
+from components.kube import network, probes
+from components.kube.configuration import config_map, secret
+from components.kube.passwords import of_generation
+from components.kube.workload import (
+    Pod,
+    claim,
+    container,
+    empty_dir,
+    from_config,
+    from_secret,
+    keeping_claims,
+    metadata,
+    service,
+    stateful_set,
+)
+from components.site import Site
+from settings import backing
+from settings.types import bytes_of
+
+COMPONENT = "elasticsearch"
+MEMBERS = "elasticsearch-members"
+HTTP, TRANSPORT = 9200, 9300
+HOME = "/usr/share/elasticsearch"
+FILES = Path(__file__).parent / "files" / "elasticsearch"
+START_WITHIN_SECONDS = 600
+"""A node reads its indices' state before it answers."""
+GRACE_SECONDS = 120
+"""A node that stops writes what it holds, and hands its shards over."""
+LARGEST_HEAP = 31 * 2**30
+"""Above it Java's pointers take twice the room."""
+
+
+class Elasticsearch(pulumi.ComponentResource):
+    """Elasticsearch: the StatefulSet `elasticsearch`, each node with a volume, and two Services.
+
+    - `elasticsearch`, for the app: HTTPS, with a certificate of the stack's authority. `elasticsearch-members`, for the nodes: TLS as well.
+    - The app's account may do everything with indices and templates, and nothing with the cluster; there is no superuser at all.
+    - Java's heap is half of the memory unless said otherwise; files are not mapped, so nodes need no vm.max_map_count.
+    - A node is ready when it has joined and, after a start, when no shard is on its way any more: a rolling update waits for that.
+    - Members are added by raising `members`. Before there are fewer, their shards must be moved away and their votes taken, by hand.
+    """
+
+    endpoint: Endpoint
+    """The nodes, the app's account and password; the account of the generation before it is still accepted."""
+
+    def __init__(
+        self,
+        name: str,
+        args: backing.Elasticsearch,
+        site: Site,
+        authority: CertificateAuthority,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Make the nodes that `args` describe."""
+        super().__init__("switchyard:index:Elasticsearch", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        apps = [_Account(f"{name}-app", account(generation), generation, child) for generation in generations(args.rotation)]
+        monitor = _Account(f"{name}-monitor", "monitor", args.rotation, child)
+        volumes = [
+            from_config("files", config_map(COMPONENT, COMPONENT, site, files(args, site), child)),
+            from_secret("accounts", _accounts(site, args, apps, monitor, child)),
+            from_secret("tls", _certificate(name, site, authority, child)),
+            empty_dir("config", "16Mi"),
+            empty_dir("tmp", args.resources.scratch),
+        ]
+        pod = Pod(
+            component=COMPONENT,
+            containers=[_container(args, site)],
+            volumes=volumes,
+            grace_seconds=GRACE_SECONDS,
+            placement=args.placement,
+        )
+        claims = [claim("data", args.volume, site)]
+        stateful_set(name, pod, site, keeping_claims(child), replicas=args.members, service_name=MEMBERS, claims=claims)
+        service(f"{name}-members", MEMBERS, COMPONENT, site, {"transport": (TRANSPORT, TRANSPORT)}, child, headless=True)
+        service(name, COMPONENT, COMPONENT, site, {"https": (HTTP, HTTP)}, child)
+        network.among_members(name, COMPONENT, site, [TRANSPORT], child)
+        network.admit_clients(name, COMPONENT, site, [HTTP], child)
+        self.endpoint = Endpoint(
+            service=COMPONENT,
+            host=COMPONENT,
+            port=HTTP,
+            user=apps[0].user,
+            password=apps[0].password,
+            tls="verify-full",
+            ca=authority.certificate,
+            fingerprint=str(args.rotation),
+        )
+        self.register_outputs({"host": self.endpoint.host})
+
+
+class _Account:
+    """A user of the nodes' own file: a generated password, and its hash, which the state keeps the same."""
+
+    def __init__(self, name: str, user: str, generation: int, opts: pulumi.ResourceOptions) -> None:
+        keepers = {"rotation": str(generation)}
+        made = pulumi_random.RandomPassword(of_generation(name, generation), length=32, special=False, keepers=keepers, opts=opts)
+        self.user = user
+        self.password = pulumi.Output.secret(made.result)
+        self.line = pulumi.Output.secret(made.bcrypt_hash).apply(lambda hashed: f"{user}:{hashed}\n")
+
+
+def account(generation: int) -> str:
+    """Return the app's user name: each generation of passwords has one of its own, so that a release before it still gets in."""
+    return "app" if generation == 1 else f"app-{generation}"
+
+
+def generations(rotation: int) -> list[int]:
+    """Return the generations that are accepted, the current one first."""
+    return [generation for generation in (rotation, rotation - 1) if generation >= 1]
+
+
+def heap_bytes(args: backing.Elasticsearch) -> int:
+    """Return Java's heap: what is said, or half of the memory, at most LARGEST_HEAP."""
+    return bytes_of(args.heap) if args.heap else min(bytes_of(args.resources.memory) // 2, LARGEST_HEAP)
+
+
+def members(args: backing.Elasticsearch) -> list[str]:
+    """Return the nodes' names, which are those of their pods."""
+    return [f"{COMPONENT}-{number}" for number in range(args.members)]
+
+
+def files(args: backing.Elasticsearch, site: Site) -> dict[str, str]:
+    """Return the nodes' configuration, their accounts' roles and the scripts."""
+    shipped = {path.name: path.read_text() for path in sorted(FILES.iterdir())}
+    heap = heap_bytes(args) // 2**20
+    return {**shipped, "jvm.options": f"{shipped['jvm.options']}-Xms{heap}m\n-Xmx{heap}m\n", "elasticsearch.yml": configuration(args, site)}
+
+
+def configuration(args: backing.Elasticsearch, site: Site) -> str:
+    """Return elasticsearch.yml."""
+    alone = args.members == 1
+    seeds = [f"{member}.{MEMBERS}:{TRANSPORT}" for member in members(args)]
+    ssl = {"enabled": True, "key": "tls.key", "certificate": "tls.crt", "certificate_authorities": ["ca.crt"]}
+    said: dict[str, Any] = {
+        "cluster.name": f"{site.product}-{site.stack}",
+        "node.name": "${HOSTNAME}",
+        "network.host": "0.0.0.0",
+        **({"discovery.type": "single-node"} if alone else {"discovery.seed_hosts": seeds}),
+        # Mapping files would need vm.max_map_count of the machine.
+        "node.store.allow_mmap": False,
+        "xpack.security.enabled": True,
+        "xpack.security.autoconfiguration.enabled": False,
+        "xpack.security.enrollment.enabled": False,
+        # Accounts are those of the file alone: no `elastic` whose password would have to be set.
+        "xpack.security.authc.reserved_realm.enabled": False,
+        "xpack.security.authc.realms.file.accounts.order": 0,
+        **{f"xpack.security.http.ssl.{key}": value for key, value in ssl.items()},
+        **{f"xpack.security.transport.ssl.{key}": value for key, value in ssl.items()},
+        # Nodes dial each other by address; that the stack's authority signed the certificate is what counts.
+        "xpack.security.transport.ssl.verification_mode": "certificate",
+    }
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in said.items())
+
+
+def certificate_names(site: Site) -> list[str]:
+    """Return the names that the nodes' certificate is valid for."""
+    return [COMPONENT, f"{COMPONENT}.{site.namespace}", f"{COMPONENT}.{site.namespace}.svc", "localhost"]
+
+
+def _accounts(site: Site, args: backing.Elasticsearch, apps: Sequence[_Account], monitor: _Account, opts: pulumi.ResourceOptions) -> str:
+    """Make the Secret with the accounts and the probes' login, and return its name."""
+    lines = pulumi.Output.all(*[made.line for made in (*apps, monitor)])
+    roles = f"app:{','.join(made.user for made in apps)}\nmonitor:{monitor.user}\n"
+    ca = "/run/secrets/elasticsearch-tls/ca.crt"
+    values = {
+        "users": lines.apply("".join),
+        "users_roles": roles,
+        "probe": monitor.password.apply(
+            lambda password: f'silent\nfail\nmax-time = 4\ncacert = {ca}\nuser = "{monitor.user}:{password}"\n'
+        ),
+    }
+    return secret(
+        COMPONENT, COMPONENT, site, {key: pulumi.Output.secret(value) for key, value in values.items()}, [args.rotation, roles], opts
+    )
+
+
+def _certificate(name: str, site: Site, authority: CertificateAuthority, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+    """Make the Secret with the nodes' key and certificate, for the app and for each other; return its name, as the broker's changes."""
+    uses = ["digital_signature", "server_auth", "client_auth"]
+    made = authority.server_certificate(f"{name}-tls", certificate_names(site), [], opts, uses=uses)
+    content = {"tls.key": made.key, "tls.crt": made.certificate, "ca.crt": made.authority}
+    kube_name = made.fingerprint.apply(lambda fingerprint: f"{COMPONENT}-tls-{fingerprint}")
+    core.v1.Secret(f"{name}-tls", metadata=metadata(COMPONENT, site, kube_name), string_data=content, immutable=True, opts=opts)
+    return kube_name
+
+
+def _container(args: backing.Elasticsearch, site: Site) -> core.v1.ContainerArgs:
+    first = ",".join(members(args)) if args.members > 1 else ""
+    alive, ready = (["sh", f"/etc/elasticsearch/{script}.sh"] for script in ("alive", "ready"))
+    return container(
+        COMPONENT,
+        site.image("elasticsearch"),
+        site,
+        args.resources,
+        command=["sh", "/etc/elasticsearch/start.sh"],
+        env={"FIRST_MEMBERS": first, "ES_TMPDIR": "/tmp"},
+        ports={"https": HTTP, "transport": TRANSPORT},
+        mounts={
+            "/etc/elasticsearch": "files",
+            "/run/secrets/elasticsearch": "accounts",
+            "/run/secrets/elasticsearch-tls": "tls",
+            f"{HOME}/config": "config",
+            f"{HOME}/data": "data",
+            f"{HOME}/logs": "tmp/logs",
+            "/tmp": "tmp/tmp",
+        },
+        read_only=["/etc/elasticsearch", "/run/secrets/elasticsearch", "/run/secrets/elasticsearch-tls"],
+        probes={
+            "startup_probe": probes.command(alive, within_seconds=START_WITHIN_SECONDS),
+            "liveness_probe": probes.command(alive),
+            "readiness_probe": probes.command(ready),
+        },
+    )
