@@ -16,7 +16,18 @@ from tools import pulumi_home
 from tools.progress import Progress
 
 FOLDER = Path(__file__).parent
-ORDER = ("test_images", "test_sandbox", "test_preflight", "test_stack", "test_network", "test_fork", "test_faults", "test_two_nodes")
+ORDER = (
+    "test_images",
+    "test_sandbox",
+    "test_preflight",
+    "test_stack",
+    "test_network",
+    "test_fork",
+    "test_external",
+    "test_elasticsearch",
+    "test_faults",
+    "test_two_nodes",
+)
 """First what needs no stack, last what changes the sandbox under everybody's feet."""
 
 

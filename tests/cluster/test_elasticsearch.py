@@ -1,0 +1,111 @@
+"""Elasticsearch as a stack runs it, on a real cluster: one node, because more want more open files than this machine allows."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bench.load import wait_until
+from cli import sandbox as cli_sandbox
+from tests.cluster.trial import BARE, PRODUCT_IMAGES, Trial, overlay
+from tests.engine.project import Project
+from tools.progress import Progress
+
+ASK = """
+require "net/http"
+uri = URI(ENV.fetch("ELASTICSEARCH_URL"))
+user, verb, path, body = ARGV
+options = { use_ssl: true, ca_file: ENV.fetch("ELASTICSEARCH_CA_FILE"), open_timeout: 5 }
+Net::HTTP.start(uri.host, uri.port, **options) do |http|
+  request = Net::HTTP.const_get(verb).new(path, "content-type" => "application/json")
+  request.basic_auth(user.empty? ? uri.user : user, uri.password) unless user == "-"
+  request.body = body
+  answer = http.request(request)
+  puts answer.code, answer.body
+end
+"""
+READY_SECONDS = 120
+
+
+@dataclass
+class Search:
+    """A stack of one web process and Elasticsearch."""
+
+    trial: Trial
+    images: dict[str, Any]
+
+    def say(self, said: dict[str, Any]) -> None:
+        self.trial.say(overlay({"elasticsearch": {"where": "cluster"}, "images": self.images}, {"elasticsearch": said}))
+
+    def run(self, *words: str) -> str:
+        done = subprocess.run(self.trial.kubectl.argv(*words), capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def ask(self, verb: str, path: str, body: object = None, user: str = "") -> tuple[int, Any]:
+        """Ask from a web pod with what its config vars say; `user` is another account, `-` none."""
+        words = [user, verb, path, *([json.dumps(body)] if body is not None else [])]
+        code, _, answer = self.run("exec", "deployment/web", "--container", "app", "--", "ruby", "-e", ASK, *words).partition("\n")
+        return int(code), json.loads(answer) if answer.strip().startswith("{") else answer
+
+    def falls(self) -> int:
+        return self.ask("Get", "/falls/_search?q=lamp:one")[1]["hits"]["total"]["value"]
+
+    def ready(self) -> bool:
+        conditions = self.run("get", "pod/elasticsearch-0", "--output", "jsonpath={.status.conditions[?(@.type=='Ready')].status}")
+        return conditions == "True"
+
+
+@pytest.fixture(scope="module")
+def search(make_checkout: Callable[[], Project]) -> Iterator[Search]:
+    progress = Progress()
+    started = cli_sandbox.start(None, [*PRODUCT_IMAGES, "elasticsearch"], progress)
+    progress.close()
+    trial = Trial("external-search", make_checkout(), started, BARE)
+    made = Search(trial, {"pinned": {"elasticsearch": started.references["elasticsearch"]}})
+    try:
+        made.say({})
+        trial.must_up()
+        yield made
+    finally:
+        trial.destroy()
+
+
+class TestOneNode:
+    def test_the_app_indexes_and_searches(self, search: Search) -> None:
+        assert search.ask("Put", "/falls/_doc/1?refresh=true", {"lamp": "one"})[0] == 201
+        assert search.falls() == 1
+
+    def test_nobody_gets_in_without_a_password_or_as_a_superuser(self, search: Search) -> None:
+        assert search.ask("Get", "/_cluster/health", user="-")[0] == 401
+        assert search.ask("Get", "/_cluster/health", user="elastic")[0] == 401
+
+    def test_the_app_may_not_change_the_cluster(self, search: Search) -> None:
+        assert search.ask("Put", "/_cluster/settings", {"persistent": {}})[0] == 403
+        assert search.ask("Get", "/_cluster/health")[1]["status"] in ("green", "yellow")
+
+    def test_the_heap_is_half_of_the_memory(self, search: Search) -> None:
+        [node] = search.ask("Get", "/_nodes/jvm")[1]["nodes"].values()
+        assert node["jvm"]["mem"]["heap_max_in_bytes"] == 512 * 2**20
+
+    def test_what_was_indexed_survives_a_killed_node(self, search: Search) -> None:
+        search.run("delete", "pod/elasticsearch-0", "--grace-period=0", "--force")
+        wait_until(search.ready, READY_SECONDS, lambda: search.run("describe", "pod/elasticsearch-0"))
+        assert search.falls() == 1, "ready means recovered"
+
+    def test_a_second_preview_finds_nothing_to_change(self, search: Search) -> None:
+        result = search.trial.has_no_changes()
+        assert result.code == 0, result.text
+
+    def test_new_passwords_are_for_a_new_account_and_the_old_one_still_gets_in(self, search: Search) -> None:
+        old = search.trial.kubectl.secret(str(search.trial.outputs()["config_secret"]))["ELASTICSEARCH_URL"]
+        search.say({"rotation": 2})
+        search.trial.must_up()
+        new = search.trial.kubectl.secret(str(search.trial.outputs()["config_secret"]))["ELASTICSEARCH_URL"]
+        assert old.startswith("https://app:") and new.startswith("https://app-2:")
+        assert search.falls() == 1
+        words = ("exec", "deployment/web", "--container", "app", "--", "env", f"ELASTICSEARCH_URL={old}", "ruby", "-e", ASK)
+        assert search.run(*words, "", "Get", "/falls/_count").startswith("200\n")
