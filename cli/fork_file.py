@@ -85,6 +85,7 @@ class Fork:
         """Return the file's text."""
         lines = [
             HEADER.format(source=wish.source.name) + "what must differ is said first; what follows is the source's own.",
+            "# yaml-language-server: $schema=schema/stack.json",
             "# All else is shared: product.yaml, and the tier's file in settings/tiers/. No secret was copied.",
             f"# What is still to do, and whether it is done: ./sy ready {wish.name}",
         ]

@@ -61,7 +61,7 @@ def problems(settings: "Settings") -> Iterator[Problem]:
 def connections(settings: "Settings") -> list[Connections]:
     """Return the database connections that the stack's processes open at the most."""
     found = [
-        Connections(("web", name), (web.concurrency or 1) * web.threads, web.replicas, not web.singleton)
+        Connections(("web", name), (web.concurrency or 1) * web.threads, web.replicas, not web.singleton, web.concurrency or 1)
         for name, web in settings.web.items()
     ]
     found += [

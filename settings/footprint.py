@@ -24,9 +24,9 @@ class Footprint:
     component: str
     """The name of its pods: web, sidekiq-alerts, postgres, release."""
     replicas: int
-    """Pods that run at a time; a Job or a schedule counts as one that runs."""
+    """Pods that run all the time; a Job's and a schedule's do not."""
     surge: int
-    """Pods beside them while a release is rolled out."""
+    """Pods beside them while a release is rolled out, or at set times."""
     cpu: Decimal
     """Cores that each pod asks for."""
     memory: int
@@ -82,7 +82,7 @@ def _services(settings: "Settings") -> Iterator[Footprint]:
 
 def _app(settings: "Settings") -> Iterator[Footprint]:
     if settings.release.command:
-        yield _part("release", 1, 0, settings.release.resources, ("release",))
+        yield _part("release", 0, 1, settings.release.resources, ("release",))
     for name, web in settings.web.items():
         yield _process(name, web, ("web", name))
     for name, pool in settings.sidekiq.items():
@@ -92,7 +92,7 @@ def _app(settings: "Settings") -> Iterator[Footprint]:
     for name, process in settings.processes.items():
         yield _process(name, process, ("processes", name))
     for name, schedule in settings.schedules.items():
-        yield _part(name, 1, 0, schedule.resources, ("schedules", name))
+        yield _part(name, 0, 1, schedule.resources, ("schedules", name))
 
 
 def _process(component: str, process: Process, path: Path, *, alone: bool = False) -> Footprint:

@@ -61,7 +61,12 @@ class Problem:
 
 def dotted(path: Path) -> str:
     """Return a path as people write it: postgres.volume.size."""
-    return ".".join(map(str, path))
+    return ".".join(map(_part, path))
+
+
+def _part(part: str | int) -> str:
+    text = str(part)
+    return text if 0 < len(text) <= _LONGEST_VALUE and text.isprintable() else repr(text[:_LONGEST_VALUE])
 
 
 def says(tree: Any, path: Path) -> bool:

@@ -1,17 +1,12 @@
 """What a stack may say: the layers, and one sentence for each thing that is refused."""
 
-import json
 import shutil
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from settings import Settings, SettingsError, load, resolve
+from settings import SettingsError, load, resolve
 from settings.backing import Postgres
 from settings.loader import ROOT, merge, read_stack_file
 from settings.types import bytes_of, cores_of, seconds_of
@@ -553,82 +548,3 @@ class TestTheFilesOfTheRepository:
 
         made = [resolve(stack, read_stack_file(ROOT / f"Pulumi.{stack}.yaml")[0]).model_dump() for stack in ("staging", "production")]
         assert shape(made[0]) == shape(made[1])
-
-
-# What a careless hand, or another program, may leave in a stack file.
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=12),
-    st.sampled_from(["cluster", "external", "none", "5m", "1Gi"]),
-)
-VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=6
-)
-VALID: dict[str, Any] = resolve("staging", STAGING).model_dump()
-
-
-def paths(tree: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    below = [(key, tree[key]) for key in tree] if isinstance(tree, dict) else list(enumerate(tree)) if isinstance(tree, list) else []
-    return [above, *(path for key, value in below for path in paths(value, (*above, key)))]
-
-
-PATHS = [path for path in paths(VALID) if path and path != ("tier",)]
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> dict[str, Any]:
-    """Valid settings with some values replaced, removed, or joined by an unknown key."""
-    tree = deepcopy(VALID)
-    for path in draw(st.lists(st.sampled_from(PATHS), min_size=1, max_size=4)):
-        parent: Any = tree
-        for part in path[:-1]:
-            try:
-                parent = parent[part]
-            except (KeyError, IndexError, TypeError):
-                break
-        key = draw(st.sampled_from([path[-1], path[-1], "unknown"])) if isinstance(parent, dict) else path[-1]
-        if isinstance(parent, dict) or (isinstance(parent, list) and isinstance(key, int) and key < len(parent)):
-            parent[key] = draw(VALUES)
-    return tree
-
-
-class TestAnythingAtAll:
-    @settings(max_examples=400, deadline=None)
-    @given(mutated())
-    def test_mutated_settings_load_or_are_refused_in_sentences(self, said: dict[str, Any]) -> None:
-        try:
-            made = resolve("staging", said)
-        except SettingsError as error:
-            assert error.problems
-            assert all(problem.strip() and "Traceback" not in problem for problem in error.problems)
-        else:
-            assert isinstance(made, Settings)
-            made.lacks([])
-
-    @settings(max_examples=200, deadline=None)
-    @given(mutated(), st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=3))
-    def test_the_engines_configuration_loads_or_is_refused_whatever_it_holds(self, said: dict[str, Any], others: dict[str, str]) -> None:
-        config = others | {key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items()}
-        try:
-            load("staging", config)
-        except SettingsError as error:
-            assert error.problems
-
-    @given(st.text())
-    def test_any_text_in_place_of_a_layer_is_read_or_refused(self, text: str) -> None:
-        try:
-            yaml.safe_load(text)
-        except yaml.YAMLError:
-            return
-        try:
-            load("staging", {"tier": "staging", "cluster": NAMED_TEXT, "postgres": text})
-        except SettingsError as error:
-            assert error.problems
-
-    @given(VALUES.filter(lambda value: isinstance(value, dict)), VALUES.filter(lambda value: isinstance(value, dict)))
-    def test_merging_a_layer_twice_is_merging_it_once(self, low: dict[str, Any], high: dict[str, Any]) -> None:
-        once = merge(low, high)
-        assert repr(merge(once, high)) == repr(once)
