@@ -294,8 +294,10 @@ class TestReferences:
             "/a",
             "a//b",
             "é",
-        ]
-        + [f"a@sha256:{'G' * 64}", f"a@sha256:{'0' * 64} ", "a:" + "x" * 129],
+            f"a@sha256:{'G' * 64}",
+            f"a@sha256:{'0' * 64} ",
+            "a:" + "x" * 129,
+        ],
     )
     def test_what_is_no_image_is_refused(self, image: str) -> None:
         with pytest.raises(ValueError, match="expected"):
