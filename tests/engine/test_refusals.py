@@ -69,7 +69,7 @@ def test_a_stack_of_an_unknown_tier_is_told_the_tiers(staging: Project) -> None:
     staging.say("staging", {"tier": "prod"})
     preview = staging.preview("staging")
     assert preview.code != 0
-    assert any("tier: 'prod' is no tier; expected one of sandbox, testing" in error for error in preview.errors)
+    assert any("tier: 'prod': is no tier; expected one of sandbox, testing" in error for error in preview.errors)
 
 
 def test_a_secret_that_nobody_asks_for_is_refused(staging: Project) -> None:
