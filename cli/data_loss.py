@@ -17,15 +17,12 @@ from cli.environment import write_private
 from cli.kubectl import Object
 from cli.stack import Stack, read
 from cli.target import Target
+from reports.keeping import keeps, kind_of
 from settings import fixed
 from settings.loader import PROJECT
 from tools.errors import UserError
 from tools.progress import Progress
 
-KEEPING = ("Namespace", "StatefulSet", "PersistentVolumeClaim", "PersistentVolume")
-"""Kinds of Kubernetes objects that data goes with."""
-AUTHORITY = "switchyard:index:CertificateAuthority"
-"""What devices carry the certificate of: a new one would have to reach every one of them."""
 REPLACING = ("replace", "create-replacement", "delete-replaced")
 DELETING = ("delete", "discard")
 PREVIEW_SECONDS = 600
@@ -72,17 +69,6 @@ def hidden(steps: Sequence[Mapping[str, Any]], resources: Sequence[Mapping[str, 
     """
     seen = {str(step["urn"]) for step in steps}
     return sorted(Loss("delete", urn) for one in resources if keeps(urn := str(one["urn"])) and urn not in seen)
-
-
-def keeps(urn: str) -> bool:
-    """Say whether data goes with a resource, or what devices trust."""
-    types = urn.split("::")[2].split("$")
-    return (types[-1].startswith("kubernetes:") and kind_of(urn) in KEEPING) or AUTHORITY in types[:-1]
-
-
-def kind_of(urn: str) -> str:
-    """Return the kind in a URN: StatefulSet."""
-    return urn.split("::")[2].rsplit(":", 1)[-1]
 
 
 def guard(target: Target, allowed: str | None, yes: bool, progress: Progress) -> list[Loss]:

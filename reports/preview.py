@@ -136,7 +136,9 @@ def _section(preview: StackPreview) -> str:
     counted = f"a new installation: {preview.counted()}" if preview.new else preview.counted()
     lines = [f"### {code(preview.stack)}: {'the preview failed' if preview.errors else counted}", ""]
     if preview.errors:
-        return "\n".join([*lines, *_quoted(preview.errors), ""])
+        lines += [*_quoted(preview.errors), ""]
+        # A refused deletion ends the plan: what came before it is known.
+        lines += ["As far as it came:", ""] if preview.changes else []
     if preview.changes:
         rows = [f"| {_risk(risk)} | {_names(preview.at(risk), risk)} |" for risk in Risk if preview.at(risk)]
         lines += ["| risk | what |", "| --- | --- |", *rows, ""]
@@ -162,7 +164,7 @@ def _name(change: Change, risk: Risk) -> str:
 def _details(preview: StackPreview, room: int) -> str:
     """Return every change with its fields, folded, worst first, as far as there is room; empty when there is none."""
     blocks = [*_warnings(preview.warnings), *(_block(change) for change in preview.changes)]
-    if not blocks or preview.errors:
+    if not blocks:
         return ""
     count = len(preview.changes)
     summary = f"{count} change{'' if count == 1 else 's'}, field by field" if count else "warnings"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
+from reports.keeping import keeps
 from reports.ports import Object, opened
 
 SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -18,8 +19,6 @@ MASKED = ("[secret]", "<secret>")
 LONGEST_VALUE = 100
 HIDDEN = "<secret>"
 
-HOLDS_DATA = ("Namespace", "PersistentVolume", "PersistentVolumeClaim", "StatefulSet")
-"""Kinds whose deletion or replacement takes data along, or may."""
 CONSUMER = "switchyard:index:Consumer$"
 GENERATED = re.compile(r"random:index/random(Password|Bytes|String)|tls:index/")
 """Pulumi types of what a stack generates and keeps secret; a certificate counts, since clients trust it."""
@@ -96,16 +95,16 @@ def _risks(step: Mapping[str, Any], kind: str, op: str, fields: Sequence[Field],
     restarts = op in ("replace", "delete") or any(field.path.startswith("spec.template") for field in fields)
     secret = (kind == "Secret" and told.startswith("kubernetes:")) or bool(GENERATED.match(told))
     return {
-        Risk.DATA: told.startswith("kubernetes:") and (_loses(step, kind, op) or _will_lose(kind, fields)),
+        Risk.DATA: _loses(step, op) or (told.startswith("kubernetes:") and _will_lose(kind, fields)),
         Risk.CONSUMER: CONSUMER in urn and kind == "Deployment" and restarts and op != "create",
         Risk.PORT: opens,
         Risk.SECRET: secret,
     }
 
 
-def _loses(step: Mapping[str, Any], kind: str, op: str) -> bool:
-    kept = cast("Object", step.get("oldState") or {}).get("retainOnDelete")
-    return kind in HOLDS_DATA and op in ("delete", "replace") and not kept
+def _loses(step: Mapping[str, Any], op: str) -> bool:
+    """Say whether `sy up` would refuse the step; what is kept when it is deleted is named all the same, since nothing manages it then."""
+    return op in ("delete", "replace") and keeps(str(step["urn"]))
 
 
 def _will_lose(kind: str, fields: Sequence[Field]) -> bool:

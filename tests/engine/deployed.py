@@ -5,7 +5,8 @@ cluster is taken from its own plan and imported; the next preview finds all of i
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from tests.engine.project import Project
 UNREACHABLE = """{apiVersion: v1, kind: Config, current-context: none, contexts: [{name: none, context: {cluster: none, user: none}}],
 clusters: [{name: none, cluster: {server: "https://127.0.0.1:1"}}], users: [{name: none, user: {}}]}"""
 IMAGES = ("lamp", "postgres", "valkey", "rabbitmq")
+ASKING = {"ownership.py": "None", "standing.py": "[]"}
+"""Modules whose `check` asks the cluster, and what it would say of an empty one."""
 NOT_IN_A_CLUSTER = ("--exclude", "**kubernetes:*/**")
 
 
@@ -37,12 +40,20 @@ def bring_up(project: Project, stack: str, secrets: Mapping[str, str] | None = N
     for name, value in (secrets or {}).items():
         project.ok("config", "set", "--secret", name, "--stack", stack, given=value)
     project.say(stack, complete(project.folder.with_name("kubeconfig"), f"company-{stack}"))
-    ownership = project.folder / "components" / "ownership.py"
-    asks_the_cluster = ownership.read_text()
-    ownership.write_text(f"{asks_the_cluster}\n\ndef check(*_: object) -> None:\n    pass\n")
-    project.ok("up", "--yes", "--skip-preview", "--stack", stack, *NOT_IN_A_CLUSTER)
-    ownership.write_text(asks_the_cluster)
+    with _asking_no_cluster(project.folder / "components"):
+        project.ok("up", "--yes", "--skip-preview", "--stack", stack, *NOT_IN_A_CLUSTER)
     _import(project, stack, _planned(project, stack))
+
+
+@contextmanager
+def _asking_no_cluster(components: Path) -> Iterator[None]:
+    """Answer for a cluster that has nothing yet, to those who ask it before an update."""
+    before = {name: (components / name).read_text() for name in ASKING}
+    for name, answer in ASKING.items():
+        (components / name).write_text(f"{before[name]}\n\ndef check(*_: object) -> object:\n    return {answer}\n")
+    yield
+    for name, text in before.items():
+        (components / name).write_text(text)
 
 
 def _planned(project: Project, stack: str) -> dict[str, Any]:

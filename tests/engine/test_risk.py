@@ -83,10 +83,14 @@ def test_another_namespace_replaces_what_holds_data(trying: Trying) -> None:
     ]
 
 
-def test_a_service_that_is_turned_off_deletes_data_and_a_consumer_that_is_turned_off_is_no_lesser_matter(trying: Trying) -> None:
+def test_a_broker_that_is_turned_off_is_refused_and_the_comment_says_so_and_what_it_would_have_deleted(trying: Trying) -> None:
     preview = trying.preview({"mqtt": {"where": "none"}, "consumer": {"where": "none"}})
     assert named(preview, Risk.DATA) == ["delete StatefulSet mqtt"]
-    assert named(preview, Risk.CONSUMER) == ["delete Deployment consumer"]
+    assert named(preview, Risk.CONSUMER) in ([], ["delete Deployment consumer"])
+    text = markdown([preview])
+    assert "the preview failed" in text
+    assert "delete StatefulSet `mqtt`" in text
+    assert "protect" in "".join(preview.errors)
 
 
 def test_a_namespace_that_may_send_requests_opens_a_port_and_one_that_may_no_longer_does_not(trying: Trying) -> None:

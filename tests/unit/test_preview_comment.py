@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cli.data_loss import losses
 from reports.preview import MARKER, NotAPreviewError, StackPreview, code, markdown
 from reports.risk import Change, Field, Risk, classify, differences
 
@@ -59,9 +60,7 @@ def test_a_hundred_stacks_are_all_in_the_overview() -> None:
 
 def test_the_worst_is_first_and_a_change_stands_under_each_of_its_risks() -> None:
     before, after = {"kind": "StatefulSet"}, {"kind": "StatefulSet", "spec": {"template": {"spec": {"hostNetwork": True}}}}
-    changes = classify(
-        [step("update", "core/v1:ConfigMap", {}, {"data": {}}), step("replace", "apps/v1:StatefulSet", before, after) | {"urn": "u::db"}]
-    )
+    changes = classify([step("update", "core/v1:ConfigMap", {}, {"data": {}}), step("replace", "apps/v1:StatefulSet", before, after)])
     assert [one.kind for one in changes] == ["StatefulSet", "ConfigMap"]
     assert (changes[0].risk, changes[0].also) == (Risk.DATA, (Risk.PORT,))
     preview = StackPreview("s", tuple(changes))
@@ -73,11 +72,11 @@ def test_both_halves_of_a_replacement_are_one_change() -> None:
     assert [(one.op, one.risk) for one in classify(steps)] == [("replace", Risk.DATA)]
 
 
-def test_what_is_kept_when_it_is_deleted_loses_no_data() -> None:
-    gone = step("delete", "core/v1:PersistentVolumeClaim", {"kind": "PersistentVolumeClaim"}, None)
-    assert classify([gone])[0].risk is Risk.DATA
-    gone["oldState"]["retainOnDelete"] = True
-    assert classify([gone])[0].risk is Risk.REST
+@pytest.mark.parametrize("op", ["create", "update", "replace", "delete", "create-replacement"])
+@pytest.mark.parametrize("kind", ["core/v1:Namespace", "core/v1:PersistentVolumeClaim", "apps/v1:StatefulSet", "apps/v1:Deployment"])
+def test_the_first_row_has_what_up_would_refuse(op: str, kind: str) -> None:
+    steps = [step(op, kind, {"kind": "x"}, {"kind": "y"})]
+    assert [one.risk is Risk.DATA for one in classify(steps)] == [bool(losses(steps))]
 
 
 def test_volumes_that_will_go_with_their_set_count_as_deleted_data() -> None:
@@ -116,7 +115,9 @@ def test_a_kubeconfig_in_a_provider_is_hidden() -> None:
         key: {"type": "pulumi:providers:kubernetes", "custom": True, "inputs": {"kubeconfig": f"token-{key}"}}
         for key in ("oldState", "newState")
     }
-    text = markdown([StackPreview("s", tuple(classify([{"op": "update", "urn": "u::cluster", **states}])))])
+    text = markdown(
+        [StackPreview("s", tuple(classify([{"op": "update", "urn": "urn:pulumi:s::p::pulumi:providers:kubernetes::cluster", **states}])))]
+    )
     assert "`kubeconfig` changes" in text
     assert "token-" not in text
 
