@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import lru_cache
 from typing import Any, cast
 
 import yaml
@@ -9,8 +10,12 @@ import yaml
 _SETTING = re.compile(r"\s*([A-Za-z][\w.\-]*)(?:\s*=\s*|[ \t]+)(\S.*?)\s*")
 
 
+@lru_cache(maxsize=512)
 def parsed(name: str, text: str) -> Any:
-    """Return a file as data by its name's ending: YAML, JSON, or `key value` lines; its text when it is none of them."""
+    """Return a file as data by its name's ending: YAML, JSON, or `key value` lines; its text when it is none of them.
+
+    Kept, because stacks of a fleet have the same files: the data are not to be changed.
+    """
     ending = name.rsplit(".", 1)[-1].lower()
     if ending in ("yml", "yaml", "json"):
         return _structured(text, ending)

@@ -49,8 +49,8 @@ class Identity:
         )
 
     def base(self, name: str) -> str:
-        """Return an object's name without what is this stack's own."""
-        return "<namespace>" if name == self.namespace else self.bases.get(name, name)
+        """Return an object's name without the digest of its content."""
+        return self.bases.get(name, name)
 
 
 class Renaming:
@@ -82,7 +82,7 @@ class Renaming:
         return left == self._left.stack and right == self._right.stack
 
     def base(self, name: str, of_left: bool) -> str:
-        """Return an object's name without what is its stack's own."""
+        """Return an object's name without the digest of its content."""
         return (self._left if of_left else self._right).base(name)
 
     def _aligned(self, left: str, right: str) -> bool:

@@ -22,6 +22,8 @@ APP_LABEL = "switchyard.dev/app"
 """Label of pods that run the app's image (components/release.py)."""
 IGNORED_TYPES = ("pulumi:providers:",)
 """How the engine reaches the cluster, which is never another stack's."""
+NAMESPACE = "<namespace>"
+"""What the stack's own namespace is called in reports."""
 OPTIONS = "options"
 """Under it stand the engine's options of a resource."""
 
@@ -59,7 +61,7 @@ class Subject:
     def _resources(self) -> Iterator[tuple[Key, Tree]]:
         for one in self.rendered.resources:
             if not one.type.startswith(IGNORED_TYPES):
-                name = self.identity.base(one.kube_name or one.name)
+                name = NAMESPACE if one.kind == "Namespace" else self.identity.base(one.kube_name or one.name)
                 yield (one.kind, name), {**self._inputs(one, name), OPTIONS: _options(one, self.name)}
 
     def _inputs(self, one: Resource, name: str) -> Tree:
