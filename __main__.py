@@ -59,6 +59,8 @@ def provider(cluster: Cluster) -> pulumi_kubernetes.Provider:
         cluster_identifier=cluster.identifier,
         kubeconfig=kubeconfig if cluster.context else UNREACHABLE,
         context=cluster.context or "none",
+        # The one Secret that is not immutable changes in place; replaced, it would take every pod that names it along.
+        enable_secret_mutable=True,
         kube_client_settings=pulumi_kubernetes.KubeClientSettingsArgs(burst=120, qps=50, timeout=30),
     )
 

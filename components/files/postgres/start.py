@@ -53,7 +53,8 @@ def take(data: Path) -> None:
 def update_settings(settings: dict[str, Any]) -> None:
     """Write `bootstrap.dcs`, which Patroni itself reads only once, over the running cluster's settings.
 
-    In a rolling update the replicas do so first and the primary restarts last, with the settings that need a restart.
+    The first member of a rolling update does so. The others take at once what needs no restart, and the rest when their own turn comes:
+    from the highest number down, wherever the primary is, so the primary may be any of them, and hands over when it is stopped.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as wanted:
         yaml.safe_dump(settings["bootstrap"]["dcs"], wanted)
