@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ from settings.quantities import bytes_of, cores_of
 from settings.stack import Budget
 from tools.errors import UserError
 from tools.paths import ROOT
+from tools.progress import Progress
 
+QUIET = 3
+"""So many stacks are rendered within two seconds, and without a word."""
 _Type: Any = click.ParamType
 
 
@@ -66,7 +70,11 @@ def command(stacks: tuple[str, ...], nodes: int, node_cpu: Decimal | None, node_
 
     Exit code 1: a stack is over its budget.
     """
-    told = asked(stacks or names())
+    wanted = stacks or names()
+    progress = Progress()
+    with progress.step(f"rendering {len(wanted)} stacks") if len(wanted) > QUIET else nullcontext():
+        told = asked(wanted)
+    progress.close()
     cluster = Cluster(nodes, Node(node_cpu, node_memory))
     if as_json:
         console.result(json.dumps(budget_text.as_json(told, cluster), indent=2))

@@ -11,6 +11,7 @@ from cli.errors import FAILED
 from reports import allowances, releases, text
 from reports.compare import compare
 from reports.parity import Verdict, verdict
+from tools.errors import UserError
 from tools.paths import ROOT
 
 
@@ -50,6 +51,8 @@ def command(left: str, right: str, form: str | None, file: Path) -> None:
 
 def judge(left: str, right: str, file: Path = ROOT / allowances.FILE, root: Path = ROOT, today: date | None = None) -> Verdict:
     """Return the verdict about two stacks; SettingsError when a stack or a file can not be used."""
+    if left == right:
+        raise UserError(f"{left} can not differ from itself: name two stacks")
     allowed = allowances.read(file)
     ran = releases.read(left, root)
     ours, theirs = subjects([left, right], root)

@@ -71,7 +71,10 @@ class Root(click.Group):
         for commands in GROUPS.values():
             if cmd_name in commands:
                 module, _, name = commands[cmd_name][0].partition(":")
-                return getattr(import_module(module), name)
+                command = getattr(import_module(module), name)
+                # Docstrings are raw: what tells click to keep lines as they are stands in them as two characters.
+                command.help = (command.help or "").replace("\\b\n", "\b\n")
+                return command
         return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

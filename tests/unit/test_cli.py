@@ -605,3 +605,10 @@ def test_toolchain_is_none_where_the_machines_own_engine_is_used():
     from cli.machine import Programs
 
     assert Programs(Path("/usr/bin/pulumi"), Toolchain({}), ours=False).toolchain is None
+
+
+@pytest.mark.parametrize("name", [name for commands in GROUPS.values() for name in commands])
+def test_the_examples_of_a_commands_help_stand_a_line_each(name):
+    text = CliRunner().invoke(root, [name, "--help"]).output if name not in ("kubectl", "pulumi") else root.get_command(None, name).help
+    assert "\\b" not in text
+    assert not [line for line in text.splitlines() if line.count("./sy ") > line.count("|") + 1]
