@@ -10,18 +10,22 @@ from pathlib import Path
 import yaml
 
 from cli import console, kubectl, machine
-from cli.environment import local_workspace, users
+from cli.engine import Engine
+from cli.environment import local_workspace, logged_in, own_workspace, users
 from cli.errors import MENDABLE
 from cli.kubectl import Kubectl
 from cli.stack import Stack, config_of, effective, read
 from cli.target import said_before
 from preflight import run
 from preflight.findings import Finding, right, unknown, wrong
+from preflight.namespace import Standing
 from preflight.needs import Needs
-from preflight.objects import part
+from preflight.objects import part, text
 from rendering import render
 from sandbox import layout
 from settings.loader import PROJECT
+from settings.stack import RegistryLogin
+from tools import pulumi_home, toolchain
 from tools.errors import UserError
 from tools.paths import ROOT, state_dir
 from tools.progress import Progress
@@ -90,8 +94,38 @@ def _of_cluster(stack: Stack, file: Path, progress: Progress, root: Path) -> lis
         rendered = render(stack.name, root, file)
     client = Kubectl(kubectl.find(machine.find_built("kubectl")), said.cluster, stack.namespace)
     needs = Needs(stack.name, stack.namespace, rendered.objects())
+    engine = _engine(stack, file, progress)
+    standing = Standing(stack.owner, _installation(engine) if engine else "")
+    login = _login(said.images.login, engine) if engine and said.images.login else ""
     with progress.step("asking the cluster"):
-        return run.preflight(client.cluster_argv(), users(), said, stack.owner, needs, progress.say)
+        return run.preflight(client.cluster_argv(), users(), said, standing, needs, progress.say, login)
+
+
+def _engine(stack: Stack, file: Path, progress: Progress) -> Engine | None:
+    """Return the engine if it is there already and knows where the stack's state is; nothing is built or made for a question."""
+    workspace = local_workspace() if stack.on_sandbox else own_workspace()
+    known = workspace.passphrase_file.exists() if workspace.local else logged_in()
+    built = all(one.built for one in toolchain.plan(machine.ENGINE))
+    if not known or not (built or pulumi_home.installed_pulumi()):
+        return None
+    programs = machine.ensure(machine.ENGINE, progress)
+    return Engine(programs.engine, stack.name, file, workspace, workspace.variables(programs.toolchain))
+
+
+def _installation(engine: Engine) -> str:
+    """Return the number by which the stack's state knows its namespace; empty when it was never brought up."""
+    try:
+        standing = engine.standing()
+    except UserError:
+        return ""
+    made = [one for one in standing if str(one["urn"]).endswith("::installation")]
+    return text(made[0], "outputs", "hex") if made else ""
+
+
+def _login(said: RegistryLogin, engine: Engine) -> str:
+    """Return what the stack's pull secret will hold; empty when the password can not be decrypted here."""
+    done = engine.capture(engine.argv("config", "get", said.password))
+    return said.docker_config(done.stdout.strip()) if done.returncode == 0 and done.stdout.strip() else ""
 
 
 def _file(stack: Stack, folder: Path) -> Path:

@@ -1,8 +1,5 @@
 """The account that images are pulled with."""
 
-import base64
-import json
-
 import pulumi
 from pulumi_kubernetes import core
 
@@ -20,7 +17,7 @@ password rolls nothing, and an old pod that starts on another node gets the pass
 
 def pull_secret(login: RegistryLogin, site: Site, secrets: Secrets, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
     """Make the Secret that the kubelet pulls with, and return its name, which is known once it is there."""
-    content = secrets.value(login.password).apply(lambda password: docker_config(login.server, login.user, password))
+    content = secrets.value(login.password).apply(login.docker_config)
     made = core.v1.Secret(
         NAME,
         metadata=metadata("registry", site, NAME),
@@ -29,9 +26,3 @@ def pull_secret(login: RegistryLogin, site: Site, secrets: Secrets, opts: pulumi
         opts=opts,
     )
     return made.metadata.name
-
-
-def docker_config(server: str, user: str, password: str) -> str:
-    """Return what `docker login` would have written."""
-    account = {"username": user, "password": password, "auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
-    return json.dumps({"auths": {server: account}})

@@ -38,7 +38,7 @@ def pull(needs: Needs, place: Place, image: str, logins: frozenset[str]) -> Iter
     if reason == "pulled":
         yield right(what, f"a node pulled it from {image.partition('/')[0]} in {time.monotonic() - began:.0f} s")
     elif lacking and any(word in said.lower() for word in REFUSED):
-        yield unknown(what, f"the registry asks for a login, and secret {', '.join(lacking)} is not in namespace {needs.namespace} yet")
+        yield unknown(what, f"the registry asks for a login, and secret {', '.join(lacking)} could not be had to try it with")
     elif any(word in said.lower() for word in REFUSED):
         yield wrong(
             what,

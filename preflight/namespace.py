@@ -1,8 +1,10 @@
 """The stack's namespace: whose it is, and whether the cluster takes the stack's objects in it."""
 
+import base64
 import copy
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 
 from preflight.api import Api, ApiError
@@ -10,26 +12,43 @@ from preflight.findings import Finding, right, unknown, wrong
 from preflight.needs import Needs, template_of
 from preflight.objects import Object, kind_of, name_of, part, parts, text
 from preflight.rights import kinds
-from settings.ownership import foreign
+from settings.ownership import INSTALLATION_LABEL, foreign, other_state
 
 AT_ONCE = 4
-PLACEHOLDER = "cGxhY2Vob2xkZXI="
+PLACEHOLDER = base64.b64encode(b"{}").decode()
+"""Stands for every secret value: what it is decoded to is also what the type of a pull secret asks for."""
 MOST_SHOWN = 3
 
 
-def namespace(api: Api, needs: Needs, owner: str, cluster: str) -> Iterator[Finding]:
-    """Look whose the namespace is; `owner` is what its label says if it is the stack's own."""
+@dataclass(frozen=True)
+class Standing:
+    """What the stack's own side knows of where it stands."""
+
+    owner: str
+    """What the label of its namespace says."""
+    installation: str = ""
+    """The number in its state; empty: it was never brought up, or the state can not be read here."""
+
+
+def namespace(api: Api, needs: Needs, standing: Standing, cluster: str) -> Iterator[Finding]:
+    """Look whose the namespace is, and whether it is the one that the stack's state speaks of."""
     name = needs.namespace
     found = api.find(f"/api/v1/namespaces/{name}")
+    if found is None and standing.installation:
+        cure = "name the context of the cluster that it stands on; if that is gone for good, `pulumi refresh` lets the state forget it"
+        yield wrong("namespace", f"the stack was brought up before, and there is no {name} on this cluster", cure)
+        return
     if found is None:
         yield right("namespace", f"{name} is free: `up` makes it")
         return
-    somebodys = foreign(part(found, "metadata", "labels"), owner, name, cluster)
+    labels = part(found, "metadata", "labels")
+    others = other_state(labels.get(INSTALLATION_LABEL), standing.installation, name, cluster) if standing.installation else None
+    somebodys = foreign(labels, standing.owner, name, cluster) or others
     if text(found, "status", "phase") == "Terminating":
         cure = "wait until it is gone; if that takes minutes, its status names what keeps it: " + f"kubectl get namespace {name} -o yaml"
         yield wrong("namespace", f"{name} is being deleted{_kept_by(found)}", cure)
     elif somebodys:
-        whose, _, cure = somebodys.rpartition(": ")
+        whose, _, cure = somebodys.partition(": ")
         yield wrong("namespace", whose, cure)
     else:
         yield right("namespace", f"{name} is the stack's own")
@@ -61,7 +80,7 @@ def _objects(needs: Needs, where: str) -> Iterator[Object]:
             made["metadata"]["namespace"] = where
         for values in ("data", "stringData"):
             if one["kind"] == "Secret" and values in made:
-                made[values] = dict.fromkeys(made[values], PLACEHOLDER)
+                made[values] = dict.fromkeys(made[values], PLACEHOLDER if values == "data" else "{}")
         yield made
 
 

@@ -68,12 +68,13 @@ class Clock:
 class Place:
     """A namespace that lasts as long as the run, with the same Pod Security as the stack's own."""
 
-    def __init__(self, api: Api, needs: Needs, clock: Clock) -> None:
-        """Choose a name; `make` makes it."""
+    def __init__(self, api: Api, needs: Needs, clock: Clock, login: str = "") -> None:
+        """Choose a name; `make` makes it. `login` is the content of the pull secret that the stack makes itself."""
         self.name = f"switchyard-preflight-{secrets.token_hex(3)}"
         self.api = api
         self.clock = clock
         self._needs = needs
+        self._login = login
         self._ready = threading.Event()
         self._refused: ApiError | None = None
         self._made: bool | None = None
@@ -145,12 +146,21 @@ class Place:
         return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name, "labels": labels, "annotations": until}}
 
     def _copied(self) -> Iterator[str]:
-        names = {text(one, "name") for pods in self._needs.pods for one in parts(pods.spec, "imagePullSecrets")}
-        for name in sorted(names):
+        own = {name_of(one) for one in self._needs.of_kind("Secret")}
+        for name in pull_secrets(self._needs):
             with contextlib.suppress(ApiError):
-                found = self.api.get(f"/api/v1/namespaces/{self._needs.namespace}/secrets/{name}")
-                self.create("secrets", {"metadata": {"name": name}, "type": found["type"], "data": found["data"]})
+                if self._login and name in own:
+                    content = {"type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": self._login}}
+                else:
+                    found = self.api.get(f"/api/v1/namespaces/{self._needs.namespace}/secrets/{name}")
+                    content = {"type": found["type"], "data": found["data"]}
+                self.create("secrets", {"metadata": {"name": name}, **content})
                 yield name
+
+
+def pull_secrets(needs: Needs) -> list[str]:
+    """Return the names of the Secrets that the stack's images are pulled with."""
+    return sorted({text(one, "name") for pods in needs.pods for one in parts(pods.spec, "imagePullSecrets")})
 
 
 def remove(api: Api, name: str, seconds: float) -> bool:

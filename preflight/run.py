@@ -10,9 +10,10 @@ from functools import partial
 from preflight import balancer, images, names, namespace, packets, rights, room, server, storage
 from preflight.api import Api, ApiError, Proxy
 from preflight.findings import Check, Finding, right, unknown, wrong
+from preflight.namespace import Standing
 from preflight.needs import Needs
 from preflight.objects import name_of, text
-from preflight.place import Clock, LateError, Place, StoppedError, leftovers, remove
+from preflight.place import Clock, LateError, Place, StoppedError, leftovers, pull_secrets, remove
 from settings.ownership import STACK_LABEL
 from settings.stack import Settings
 
@@ -24,15 +25,25 @@ Say = Callable[[str], None]
 
 
 def preflight(
-    kubectl: Sequence[str], env: Mapping[str, str], settings: Settings, owner: str, needs: Needs, say: Say, seconds: float = ASK_SECONDS
+    kubectl: Sequence[str],
+    env: Mapping[str, str],
+    settings: Settings,
+    standing: Standing,
+    needs: Needs,
+    say: Say,
+    login: str = "",
+    seconds: float = ASK_SECONDS,
 ) -> list[Finding]:
-    """Ask the cluster that `kubectl` (program and context) leads to everything about a stack; nothing is left there afterwards."""
+    """Ask the cluster that `kubectl` (program and context) leads to everything about a stack; nothing is left there afterwards.
+
+    `login` is the Docker configuration that `images.login` stands for, empty when the password can not be read here.
+    """
     cluster = settings.cluster
     try:
         with Proxy(kubectl, env) as api:
             api.get("/version")
             first = right("API server", f"cluster {cluster.identifier} answers (context {cluster.context})")
-            return [first, *_asked(api, settings, owner, needs, say, Clock(seconds))]
+            return [first, *_asked(api, settings, standing, needs, say, Place(api, needs, Clock(seconds), login))]
     except ApiError as error:
         cure = (
             f"look with `kubectl --context {cluster.context} version`; the stack's file names it as cluster.context and cluster.kubeconfig"
@@ -40,33 +51,32 @@ def preflight(
         return [wrong("API server", f"cluster {cluster.identifier} (context {cluster.context}) does not answer: {error}", cure)]
 
 
-def _asked(api: Api, settings: Settings, owner: str, needs: Needs, say: Say, clock: Clock) -> list[Finding]:
+def _asked(api: Api, settings: Settings, standing: Standing, needs: Needs, say: Say, place: Place) -> list[Finding]:
     tidied = list(_leftovers(api, say))
-    place = Place(api, needs, clock)
     say(f"trying pods, volumes and policies in namespace {place.name}, which is deleted again")
     threading.Thread(target=_make, args=(place,), daemon=True).start()
     found: list[Finding] = []
     try:
-        found = run(checks(api, settings, owner, needs, place), clock, say)
+        found = run(checks(api, settings, standing, needs, place), place.clock, say)
     finally:
-        clock.stop()
+        place.clock.stop()
         say(f"deleting namespace {place.name}")
         gone = place.remove(TIDY_SECONDS)
     return [*tidied, *found, *([] if gone else [_still_there(place)])]
 
 
-def checks(api: Api, settings: Settings, owner: str, needs: Needs, place: Place) -> list[Check]:
+def checks(api: Api, settings: Settings, standing: Standing, needs: Needs, place: Place) -> list[Check]:
     """Return all questions about a stack, in the order of the report."""
     ask = partial
     protect = settings.protect
-    logins = frozenset(settings.images.pull_secrets)
+    logins = frozenset(pull_secrets(needs))
     volumes = storage.classes(needs)
     made = [
         Check("version", ask(server.version, api)),
         Check("clock", ask(server.clock, api)),
         Check("rights", ask(rights.rights, api, needs)),
-        Check("namespace", ask(namespace.namespace, api, needs, owner, settings.cluster.identifier)),
-        Check("admission", ask(_admission, api, needs, owner, place)),
+        Check("namespace", ask(namespace.namespace, api, needs, standing, settings.cluster.identifier)),
+        Check("admission", ask(_admission, api, needs, standing.owner, place)),
         Check("quota", ask(room.quota, api, needs)),
         Check("nodes", ask(room.nodes, api, needs)),
     ]

@@ -1,5 +1,7 @@
 """A whole stack's settings."""
 
+import base64
+import json
 from collections.abc import Container
 from typing import Literal
 
@@ -46,6 +48,11 @@ class RegistryLogin(Model):
     """Account."""
     password: EnvName
     """Name of the secret that holds the password or token, set with `pulumi config set --secret NAME`."""
+
+    def docker_config(self, password: str) -> str:
+        """Return what `docker login` would have written, as a pull secret holds it."""
+        auth = base64.b64encode(f"{self.user}:{password}".encode()).decode()
+        return json.dumps({"auths": {self.server: {"username": self.user, "password": password, "auth": auth}}})
 
 
 class Images(Model):

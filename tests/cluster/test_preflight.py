@@ -1,13 +1,15 @@
 """`sy doctor -s STACK` on the real cluster: all is right as it is, each fault is made in turn and named, and nothing stays behind."""
 
 import base64
-import json
+import re
+import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,15 @@ from cli.sandbox import Started
 from preflight import balancer, images, names, namespace, packets, place, rights, room, run, storage
 from preflight.api import Api, Proxy
 from preflight.findings import Finding
+from preflight.namespace import Standing
 from preflight.needs import Needs
 from preflight.objects import name_of, text
-from preflight.place import LABEL, UNTIL, Clock, Place
+from preflight.place import UNTIL, Clock, Place
 from rendering import render
 from settings import Settings, resolve
 from settings.loader import PROJECT, read_stack_file
-from settings.stack import Cluster
+from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
+from settings.stack import Cluster, RegistryLogin
 from tests.cluster.trial import PRODUCT_IMAGES, overlay
 from tools.paths import ROOT
 from tools.progress import Progress
@@ -36,6 +40,7 @@ from tools.progress import Progress
 STACK = "preflight"
 """Never brought up: its namespace is free unless a test makes it."""
 NAMESPACE = f"lamp-{STACK}"
+OWNER = Standing(f"lamp.{STACK}")
 SECONDS = 40
 NOTHING = "sha256:" + "0" * 64
 """The digest of no image."""
@@ -110,34 +115,46 @@ def needs(checkout: Checkout) -> Needs:
     return checkout.needs({})
 
 
+@pytest.fixture(scope="module")
+def ended(api: Api) -> Iterator[list[str]]:
+    """Paths of namespaces whose test is over; the last one waits until they are all gone."""
+    made: list[str] = []
+    yield made
+    for path in made:
+        wait_gone(api, path)
+
+
 @pytest.fixture
-def temporary(api: Api, needs: Needs) -> Iterator[Callable[..., Place]]:
+def temporary(api: Api, needs: Needs, ended: list[str]) -> Iterator[Callable[..., Place]]:
     """Make temporary namespaces, which end with the test."""
     made: list[Place] = []
 
-    def make(needed: Needs = needs, seconds: float = SECONDS) -> Place:
-        made.append(Place(api, needed, Clock(seconds)))
+    def make(needed: Needs = needs, seconds: float = SECONDS, login: str = "") -> Place:
+        made.append(Place(api, needed, Clock(seconds), login))
         made[-1].make()
         return made[-1]
 
     yield make
     for one in made:
-        one.api.delete(one.path)
+        api.delete(one.path)
+        ended.append(one.path)
 
 
-@contextmanager
-def existing(api: Api, labels: Mapping[str, str], name: str = NAMESPACE) -> Iterator[str]:
-    """The stack's namespace, with the labels of its owner."""
-    api.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": dict(labels)}})
-    path = f"/api/v1/namespaces/{name}"
-    try:
-        yield path
-    finally:
+@pytest.fixture
+def stand(api: Api, needs: Needs, ended: list[str]) -> Iterator[Callable[..., tuple[Needs, str]]]:
+    """Make a namespace with the label of the stack's owner, and return the needs of the stack in it, and its path."""
+    made: list[str] = []
+
+    def make(needed: Needs = needs, labels: Mapping[str, str] | None = None) -> tuple[Needs, str]:
+        name = f"{NAMESPACE}-{secrets.token_hex(3)}"
+        api.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": {STACK_LABEL: OWNER.owner, **(labels or {})}}})
+        made.append(f"/api/v1/namespaces/{name}")
+        return replace(needed, namespace=name), made[-1]
+
+    yield make
+    for path in made:
         api.delete(path)
-        wait_gone(api, path)
-
-
-OWN = {"switchyard.dev/stack": f"lamp.{STACK}"}
+        ended.append(path)
 
 
 def wait_gone(api: Api, path: str) -> None:
@@ -161,22 +178,33 @@ def told(finding: Finding, verdict: str, *words: str) -> None:
     assert bool(finding.cure) == (verdict == "wrong")
 
 
-def snapshot(api: Api) -> set[str]:
-    """Everything that a preflight could have left: namespaces, volumes, and the objects of the stack's namespace."""
-    kept = {f"namespace {name_of(one)}" for one in api.items("/api/v1/namespaces", labelSelector=LABEL)}
-    volumes = api.items("/api/v1/persistentvolumes")
-    kept |= {f"volume {name_of(one)}" for one in volumes if text(one, "spec", "claimRef", "namespace").startswith("switchyard-preflight")}
-    for kind in ("pods", "secrets", "configmaps", "services", "serviceaccounts", "persistentvolumeclaims", "events"):
-        kept |= {f"{kind} {name_of(one)}" for one in api.items(f"/api/v1/namespaces/{NAMESPACE}/{kind}")}
-    return kept
+def objects(api: Api) -> set[str]:
+    """What a preflight must leave as it is, but for its own namespace: others use the sandbox meanwhile, and so not everything."""
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    paths = [storage.CLASSES, f"{rbac}/clusterroles", f"{rbac}/clusterrolebindings"]
+    paths += [f"/api/v1/namespaces/default/{kind}" for kind in ("pods", "secrets", "configmaps", "services", "persistentvolumeclaims")]
+    return {f"{path} {name_of(one)} {text(one, 'metadata', 'resourceVersion')}" for path in paths for one in api.items(path)}
+
+
+def left(api: Api, name: str) -> list[str]:
+    """What there is of a temporary namespace."""
+    volumes = [one for one in api.items("/api/v1/persistentvolumes") if text(one, "spec", "claimRef", "namespace") == name]
+    return [name] * bool(api.find(f"/api/v1/namespaces/{name}")) + [name_of(one) for one in volumes]
+
+
+def temporary_name(said: str) -> str:
+    """The name of the temporary namespace, as a run tells it while it waits."""
+    return re.findall(r"switchyard-preflight-\w+", said)[0]
 
 
 # The whole report
 
 
-def test_all_is_right_for_a_new_stack_within_a_minute_and_nothing_stays(checkout: Checkout, api: Api) -> None:
+def test_all_is_right_for_a_new_stack_within_a_minute_and_nothing_stays(
+    checkout: Checkout, api: Api, capfd: pytest.CaptureFixture[str]
+) -> None:
     checkout.say(SMALL)
-    before = snapshot(api)
+    before = objects(api)
     report = command.report(STACK, Progress(), checkout.folder)
     assert [(one.check, one.found) for one in report.findings if one.verdict != "right"] == []
     found = {one.check: one.found for one in report.findings}
@@ -184,7 +212,8 @@ def test_all_is_right_for_a_new_stack_within_a_minute_and_nothing_stays(checkout
     assert {f"image {name}" for name in PRODUCT_IMAGES} <= set(found)
     assert "got 10.121.0." in found["load balancer mqtt-public"]
     assert report.seconds < 60 and report.code == 0
-    assert snapshot(api) == before
+    assert left(api, temporary_name(capfd.readouterr().err)) == []
+    assert objects(api) == before and not api.find(f"/api/v1/namespaces/{NAMESPACE}")
 
 
 def test_a_lost_context_is_one_line_and_exit_code_2(checkout: Checkout) -> None:
@@ -200,7 +229,7 @@ def test_a_cluster_that_does_not_answer_is_said_to(argv: list[str], checkout: Ch
     file = tmp_path / "kubeconfig"
     file.write_text(yaml.safe_dump(config))
     words = [argv[0], "--kubeconfig", str(file), "--context", config["current-context"]]
-    found = run.preflight(words, users(), checkout.settings({}), "", needs, print)
+    found = run.preflight(words, users(), checkout.settings({}), Standing(""), needs, print)
     told(only(found), "wrong", "does not answer", "refused")
 
 
@@ -212,60 +241,67 @@ def test_missing_secrets_and_digests_are_named_with_their_commands(checkout: Che
     assert report.findings[-1].verdict == "unknown" and report.code == 2
 
 
-def test_ctrl_c_leaves_nothing_and_a_killed_run_is_tidied_up_by_the_next(api: Api, argv: list[str], needs: Needs) -> None:
-    for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
-        before = set(preflights(api))
-        asking = subprocess.Popen(
-            [sys.executable, "-m", "cli", "doctor", "-s", "sandbox"], cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 30
-        while not (mine := set(preflights(api)) - before):
-            assert time.monotonic() < deadline and asking.poll() is None
+@contextmanager
+def asking(api: Api) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A run that is under way, and the name of its namespace, which is there."""
+    argv = [sys.executable, "-m", "cli", "doctor", "-s", "sandbox"]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr
+        name = temporary_name(next(line for line in running.stderr if "switchyard-preflight" in line))
+        while not api.find(f"/api/v1/namespaces/{name}/pods/fenced"):
+            assert running.poll() is None
             time.sleep(0.1)
-        asking.send_signal(number)
-        assert asking.wait(30) == code
-        if number == signal.SIGINT:
-            assert not mine & set(preflights(api))
-    (name,) = mine
+        yield running, name
+
+
+def test_ctrl_c_leaves_nothing(api: Api) -> None:
+    with asking(api) as (running, name):
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 130
+        assert left(api, name) == []
+
+
+def test_what_a_killed_run_left_is_deleted_by_the_next(api: Api) -> None:
+    with asking(api) as (running, name):
+        running.kill()
+        assert running.wait(30) == -signal.SIGKILL
     assert name not in place.leftovers(api, time.time()), "a run that may still be going on is let be"
     assert name in place.leftovers(api, time.time() + place.LIFE_SECONDS + 1)
     api.merge(f"/api/v1/namespaces/{name}", {"metadata": {"annotations": {UNTIL: "0"}}})
     told(only(run._leftovers(api, print)), "right", name)  # pyright: ignore[reportPrivateUsage]
-    wait_gone(api, f"/api/v1/namespaces/{name}")
-
-
-def preflights(api: Api) -> list[str]:
-    return [name_of(one) for one in api.items("/api/v1/namespaces", labelSelector=LABEL)]
+    deadline = time.monotonic() + SECONDS
+    while left(api, name):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 # Rights, the namespace, what the cluster accepts
 
 
 @pytest.fixture
-def limited(api: Api, argv: list[str], tmp_path: Path) -> Iterator[list[str]]:
-    """kubectl as an account that may read pods of one namespace and nothing else."""
-    with existing(api, OWN) as path:
-        rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
-        api.create(f"{path}/serviceaccounts", {"metadata": {"name": "limited"}})
-        rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
-        api.create(f"{rbac}/roles", {"metadata": {"name": "limited"}, "rules": rules})
-        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "limited"}
-        subject = {"kind": "ServiceAccount", "name": "limited", "namespace": NAMESPACE}
-        api.create(f"{rbac}/rolebindings", {"metadata": {"name": "limited"}, "roleRef": reference, "subjects": [subject]})
-        token = api.create(f"{path}/serviceaccounts/limited/token", {"spec": {}})["status"]["token"]
-        config = yaml.safe_load(Path(argv[argv.index("--kubeconfig") + 1]).read_text())
-        config["users"][0]["user"] = {"token": token}
-        file = tmp_path / "kubeconfig"
-        file.touch(mode=0o600)
-        file.write_text(yaml.safe_dump(config))
-        yield [argv[0], "--kubeconfig", str(file), "--context", config["current-context"]]
+def limited(api: Api, argv: list[str], stand: Callable[..., tuple[Needs, str]], tmp_path: Path) -> tuple[list[str], Needs]:
+    """kubectl as an account that may read pods of one namespace and nothing else, and the stack there."""
+    needed, path = stand()
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{needed.namespace}"
+    api.create(f"{path}/serviceaccounts", {"metadata": {"name": "limited"}})
+    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+    api.create(f"{rbac}/roles", {"metadata": {"name": "limited"}, "rules": rules})
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "limited"}
+    subject = {"kind": "ServiceAccount", "name": "limited", "namespace": needed.namespace}
+    api.create(f"{rbac}/rolebindings", {"metadata": {"name": "limited"}, "roleRef": reference, "subjects": [subject]})
+    token = api.create(f"{path}/serviceaccounts/limited/token", {"spec": {}})["status"]["token"]
+    config = yaml.safe_load(Path(argv[argv.index("--kubeconfig") + 1]).read_text())
+    config["users"][0]["user"] = {"token": token}
+    file = tmp_path / "kubeconfig"
+    file.touch(mode=0o600)
+    file.write_text(yaml.safe_dump(config))
+    return [argv[0], "--kubeconfig", str(file), "--context", config["current-context"]], needed
 
 
-def test_what_an_account_may_not_do_is_listed_and_the_rest_can_not_be_known(limited: list[str], checkout: Checkout, needs: Needs) -> None:
-    found = run.preflight(limited, users(), checkout.settings({}), f"lamp.{STACK}", needs, print)
-    told(
-        only(found, "rights"), "wrong", f"serviceaccount:{NAMESPACE}:limited", "create, delete, get, patch namespaces", "statefulsets.apps"
-    )
+def test_what_an_account_may_not_do_is_listed_and_the_rest_can_not_be_known(limited: tuple[list[str], Needs], checkout: Checkout) -> None:
+    words, needed = limited
+    found = run.preflight(words, users(), checkout.settings({}), OWNER, needed, print)
+    told(only(found, "rights"), "wrong", ":limited", "create, delete, get, patch namespaces", "statefulsets.apps", "ClusterRole")
     assert "watch pods" not in only(found, "rights").found
     for check in ("namespace", "nodes", "network policies", "image lamp", "volume"):
         told(only(found, check), "unknown", "forbidden")
@@ -278,43 +314,53 @@ def test_a_kind_that_the_cluster_does_not_know_is_named(api: Api, needs: Needs) 
     told(only(found, "rights"), "right")
 
 
-def test_somebody_elses_namespace_is_told_from_the_stacks_own(api: Api, needs: Needs) -> None:
-    told(only(namespace.namespace(api, needs, f"lamp.{STACK}", "sandbox")), "right", "free")
-    with existing(api, OWN):
-        told(only(namespace.namespace(api, needs, f"lamp.{STACK}", "sandbox")), "right", "own")
-        told(only(namespace.namespace(api, needs, "lamp.other", "sandbox")), "wrong", f"belongs to the stack lamp.{STACK}", "namespace")
+def test_somebody_elses_namespace_is_told_from_the_stacks_own(api: Api, needs: Needs, stand: Callable[..., tuple[Needs, str]]) -> None:
+    told(only(namespace.namespace(api, needs, OWNER, "sandbox")), "right", "free")
+    there, _ = stand(labels={INSTALLATION_LABEL: "aaaa"})
+    told(only(namespace.namespace(api, there, OWNER, "sandbox")), "right", "own")
+    told(only(namespace.namespace(api, there, replace(OWNER, installation="aaaa"), "sandbox")), "right", "own")
+    told(
+        only(namespace.namespace(api, there, Standing("lamp.other"), "sandbox")), "wrong", f"belongs to the stack lamp.{STACK}", "namespace"
+    )
+    told(only(namespace.namespace(api, there, replace(OWNER, installation="bbbb"), "sandbox")), "wrong", "another state", "log in")
 
 
-def test_a_namespace_that_can_not_go_is_named_with_what_keeps_it(api: Api, needs: Needs) -> None:
-    with existing(api, OWN) as path:
-        api.create(f"{path}/configmaps", {"metadata": {"name": "keeper", "finalizers": ["switchyard.dev/test"]}})
-        api.delete(path)
-        try:
-            deadline = time.monotonic() + SECONDS
-            while "finalizers" not in (found := only(namespace.namespace(api, needs, f"lamp.{STACK}", "sandbox"))).found:
-                assert time.monotonic() < deadline, found
-                time.sleep(0.5)
-            told(found, "wrong", "is being deleted", "switchyard.dev/test")
-        finally:
-            api.merge(f"{path}/configmaps/keeper", {"metadata": {"finalizers": None}})
+def test_a_stack_that_was_brought_up_elsewhere_is_not_made_anew(api: Api, needs: Needs) -> None:
+    told(only(namespace.namespace(api, needs, replace(OWNER, installation="aaaa"), "sandbox")), "wrong", "was brought up before", "context")
 
 
-def test_limits_of_the_namespace_are_named_before_a_pod_is_refused(api: Api, needs: Needs) -> None:
-    with existing(api, OWN) as path:
-        quota = {"metadata": {"name": "small"}, "spec": {"hard": {"requests.memory": "1Gi", "requests.storage": "1Ti", "pods": "5"}}}
-        api.create(f"{path}/resourcequotas", quota)
-        told(only(room.quota(api, needs)), "wrong", "requests.memory", "allowed", "pods", "edit resourcequota small")
-        limits = [{"type": "Container", "max": {"memory": "300Mi"}}]
-        api.create(f"{path}/limitranges", {"metadata": {"name": "narrow"}, "spec": {"limits": limits}})
-        told(only(namespace.accepted(api, needs, NAMESPACE)), "wrong", "maximum memory usage per Container is 300Mi")
+def test_a_namespace_that_can_not_go_is_named_with_what_keeps_it(api: Api, stand: Callable[..., tuple[Needs, str]]) -> None:
+    there, path = stand()
+    api.create(f"{path}/configmaps", {"metadata": {"name": "keeper", "finalizers": ["switchyard.dev/test"]}})
+    api.delete(path)
+    try:
+        deadline = time.monotonic() + SECONDS
+        while "switchyard.dev/test" not in (found := only(namespace.namespace(api, there, OWNER, "sandbox"))).found:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.5)
+        told(found, "wrong", "is being deleted")
+    finally:
+        api.merge(f"{path}/configmaps/keeper", {"metadata": {"finalizers": None}})
 
 
-def test_a_quota_that_is_large_enough_is_right_but_not_one_that_asks_for_a_cpu_limit(api: Api, needs: Needs) -> None:
-    with existing(api, OWN) as path:
-        hard = {"requests.memory": "40Gi", "limits.cpu": "64", "services.loadbalancers": "1"}
-        api.create(f"{path}/resourcequotas", {"metadata": {"name": "large"}, "spec": {"hard": hard}})
-        told(only(room.quota(api, needs)), "right", "large")
-        told(only(namespace.accepted(api, needs, NAMESPACE)), "wrong", "must specify limits.cpu")
+def test_limits_of_the_namespace_are_named_before_a_pod_is_refused(api: Api, stand: Callable[..., tuple[Needs, str]]) -> None:
+    there, path = stand()
+    quota = {"metadata": {"name": "small"}, "spec": {"hard": {"requests.memory": "1Gi", "requests.storage": "1Ti", "pods": "5"}}}
+    api.create(f"{path}/resourcequotas", quota)
+    told(only(room.quota(api, there)), "wrong", "requests.memory", "allowed", "pods", "edit resourcequota small")
+    limits = [{"type": "Container", "max": {"memory": "300Mi"}}]
+    api.create(f"{path}/limitranges", {"metadata": {"name": "narrow"}, "spec": {"limits": limits}})
+    told(only(namespace.accepted(api, there, there.namespace)), "wrong", "maximum memory usage per Container is 300Mi")
+
+
+def test_a_quota_that_is_large_enough_is_right_but_not_one_that_asks_for_a_cpu_limit(
+    api: Api, stand: Callable[..., tuple[Needs, str]]
+) -> None:
+    there, path = stand()
+    hard = {"requests.memory": "40Gi", "limits.cpu": "64", "services.loadbalancers": "1"}
+    api.create(f"{path}/resourcequotas", {"metadata": {"name": "large"}, "spec": {"hard": hard}})
+    told(only(room.quota(api, there)), "right", "large")
+    told(only(namespace.accepted(api, there, there.namespace)), "wrong", "must specify limits.cpu")
 
 
 def test_pods_that_pod_security_refuses_are_named(api: Api, checkout: Checkout, temporary: Callable[..., Place]) -> None:
@@ -392,24 +438,32 @@ def test_an_image_that_is_not_there_is_named(checkout: Checkout, temporary: Call
     told(only(images.pull(needed, temporary(needed), image, frozenset())), "wrong", image, "not found", "images push")
 
 
-def test_the_stacks_pull_secrets_are_there_while_images_are_pulled(api: Api, checkout: Checkout, temporary: Callable[..., Place]) -> None:
-    needed = checkout.needs(APP_ALONE | {"images": {"pull_secrets": ["registry", "missing"]}})
-    login = base64.b64encode(json.dumps({"auths": {"registry.example": {"auth": "bm9ib2R5Om5vYm9keQ=="}}}).encode()).decode()
-    with existing(api, OWN) as path:
-        data = {".dockerconfigjson": login}
-        api.create(f"{path}/secrets", {"metadata": {"name": "registry"}, "type": "kubernetes.io/dockerconfigjson", "data": data})
-        there = temporary(needed)
-    assert there.pull_secrets == ["registry"]
+def test_the_stacks_pull_secrets_are_there_while_images_are_pulled(
+    api: Api, checkout: Checkout, temporary: Callable[..., Place], stand: Callable[..., tuple[Needs, str]]
+) -> None:
+    login = {"server": "registry.example", "user": "robot", "password": "REGISTRY_PASSWORD"}
+    needed, path = stand(checkout.needs(APP_ALONE | {"images": {"pull_secrets": ["others", "missing"], "login": login}}))
+    content = RegistryLogin(**login).docker_config("hunter2-hunter2")
+    data = {".dockerconfigjson": base64.b64encode(content.encode()).decode()}
+    api.create(f"{path}/secrets", {"metadata": {"name": "others"}, "type": "kubernetes.io/dockerconfigjson", "data": data})
+    there = temporary(needed, login=content)
+    assert there.pull_secrets == ["others", "registry-login"]
+    for name in there.pull_secrets:
+        assert api.get(f"{there.path}/secrets/{name}")["data"] == data
     (image,) = images.images(needed)
     told(only(images.pull(needed, there, image, frozenset())), "right", "pulled")
-    assert api.get(f"{there.path}/pods/image-lamp")["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    assert [one["name"] for one in api.get(f"{there.path}/pods/image-lamp")["spec"]["imagePullSecrets"]] == there.pull_secrets
+    told(only(namespace.accepted(api, needed, there.name)), "right")
 
 
 # The network, with packets
 
 
-def test_policies_that_are_not_enforced_let_packets_through(checkout: Checkout, needs: Needs, temporary: Callable[..., Place]) -> None:
+def test_policies_that_are_not_enforced_let_packets_through(
+    checkout: Checkout, needs: Needs, temporary: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Without any, as on a network that does not care for them.
+    monkeypatch.setattr(packets, "SETTLE_SECONDS", 4)
     found = list(packets.packets(needs, checkout.settings({}), temporary(), [], []))
     told(only(found, "network policies"), "wrong", "ingress and egress", "packets still pass", "Calico")
 
@@ -459,16 +513,16 @@ def test_a_gateway_is_there_when_a_pod_runs_in_its_namespace(api: Api) -> None:
     told(only(names.gateway(api, "kube-system")), "right")
 
 
-def test_a_name_that_devices_dial_must_lead_to_the_broker(api: Api, needs: Needs) -> None:
+def test_a_name_that_devices_dial_must_lead_to_the_broker(api: Api, needs: Needs, stand: Callable[..., tuple[Needs, str]]) -> None:
     told(only(names.device_name(api, needs, "mqtt.lamps.invalid")), "unknown", "after the first `up`")
-    with existing(api, OWN) as path:
-        (service,) = balancer.wanted(needs)
-        made = api.create(f"{path}/services", overlay(service, {"metadata": {"namespace": NAMESPACE}}))
-        deadline = time.monotonic() + SECONDS
-        while not (address := balancer.address_of(made)):
-            assert time.monotonic() < deadline
-            made = api.get(f"{path}/services/{name_of(service)}")
-        told(only(names.device_name(api, needs, "mqtt.lamps.invalid")), "wrong", "does not resolve", f"lead to {address}")
-        told(only(names.device_name(api, needs, "localhost")), "wrong", "127.0.0.1", address)
-        told(only(names.device_name(api, needs, address)), "right", address)
-        told(only(balancer.balancer(api, needs, Place(api, needs, Clock(1)), service)), "right", f"the stack's own has {address}")
+    there, path = stand()
+    (service,) = balancer.wanted(there)
+    made = api.create(f"{path}/services", overlay(service, {"metadata": {"namespace": there.namespace}}))
+    deadline = time.monotonic() + SECONDS
+    while not (address := balancer.address_of(made)):
+        assert time.monotonic() < deadline
+        made = api.get(f"{path}/services/{name_of(service)}")
+    told(only(names.device_name(api, there, "mqtt.lamps.invalid")), "wrong", "does not resolve", f"lead to {address}")
+    told(only(names.device_name(api, there, "localhost")), "wrong", "127.0.0.1", address)
+    told(only(names.device_name(api, there, address)), "right", address)
+    told(only(balancer.balancer(api, there, Place(api, there, Clock(1)), service)), "right", f"the stack's own has {address}")
