@@ -100,7 +100,7 @@ class TestMutations:
             made.lacks([])
             made.footprint()
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(mutation(), st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=3))
     def test_the_engines_configuration_loads_or_is_refused_whatever_it_holds(
         self, change: tuple[tuple[Any, ...], dict[str, Any]], others: dict[str, str]
@@ -161,7 +161,7 @@ ODD = [
 
 
 class TestText:
-    @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.integers(0, len(LINES) - 1), st.sampled_from(ODD) | st.text(max_size=20), st.sampled_from(["value", "line", "twice", "indent"])
     )
@@ -186,7 +186,7 @@ class TestText:
         else:
             made.lacks([])
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode(errors="replace")))
     def test_any_bytes_at_all_are_read_or_refused(self, tmp_path: Path, content: bytes) -> None:
         file = tmp_path / "Pulumi.x.yaml"
