@@ -14,8 +14,8 @@ from typing import Any
 import click
 
 from cli import console, process
-from cli.stack import names
-from reports.affected import Affected, affected
+from cli.stack import config_of, names, read
+from reports.affected import Affected, affected, unseen
 from tools.errors import UserError
 from tools.paths import ROOT
 from tools.progress import Progress
@@ -66,10 +66,9 @@ def between(base: str, root: Path, progress: Progress) -> list[Affected]:
             after = _required(root)
         with progress.step(f"rendering {len(names(folder))} stacks of {base}"):
             before = _earlier(folder, base)
+        found = _with_unseen(affected(before, after), root, folder)
     untracked = _untracked(root)
-    return [
-        Affected(one.stack, one.objects, f"{one.why}, not in git yet") if one.stack in untracked else one for one in affected(before, after)
-    ]
+    return [Affected(one.stack, one.objects, f"{one.why}, not in git yet") if one.stack in untracked else one for one in found]
 
 
 def resolved(base: str, root: Path) -> str:
@@ -101,6 +100,17 @@ def checkout(commit: str, root: Path) -> Generator[Path]:
         yield files
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _with_unseen(found: Sequence[Affected], root: Path, folder: Path) -> list[Affected]:
+    """Return what was found, and the stacks whose files say otherwise what no object shows: without them a new secret would go unnoticed."""
+    by_name = {one.stack: one for one in found}
+    for stack in sorted({*names(root)} & {*names(folder)}):
+        if keys := unseen(*(config_of(read(place / f"Pulumi.{stack}.yaml")) for place in (folder, root))):
+            before = by_name.get(stack, Affected(stack, 0))
+            why = ", ".join(filter(None, (before.why, f"its file says otherwise: {', '.join(keys)}")))
+            by_name[stack] = Affected(stack, before.objects, why)
+    return [by_name[stack] for stack in sorted(by_name)]
 
 
 def _required(root: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from reports.identity import HASHED
+from settings.layers import PROJECT
 
 Made = Mapping[str, Any]
 """A rendered stack as JSON, perhaps that of another revision: only what has not changed in years is looked at."""
@@ -41,6 +42,20 @@ def changes(old: Made, new: Made) -> list[str]:
     """Return what is changed, made or taken away. An object that is named by its content counts once, though its name changes."""
     before, after = things(old), things(new)
     return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+
+
+def unseen(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return what a stack file says otherwise and no rendered object shows: its secrets, its cluster, the engine's own settings.
+
+    `before` and `after` are the `config` of the file, by full key.
+    """
+    changed = [key for key in {*before, *after} if before.get(key) != after.get(key)]
+    return sorted(key.removeprefix(f"{PROJECT}:") for key in changed if _is_unseen(key, before.get(key), after.get(key)))
+
+
+def _is_unseen(key: str, *values: Any) -> bool:
+    secret = any(isinstance(value, dict) and "secure" in value for value in values)
+    return secret or key == f"{PROJECT}:cluster" or not key.startswith(f"{PROJECT}:")
 
 
 def things(made: Made) -> dict[str, Any]:

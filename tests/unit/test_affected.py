@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from cli.affected import between, checkout, command, line, resolved
 from cli.diff import source_of
 from reports import text
-from reports.affected import Affected, affected, changes
+from reports.affected import Affected, affected, changes, unseen
 from reports.compare import compare
 from tests.unit.stacks import house, stack, subjects
 from tools.errors import UserError
@@ -50,6 +50,17 @@ class TestChanges:
             Affected("gone", 2, "removed"),
         ]
 
+    def test_a_new_secret_and_another_cluster_are_noticed_though_no_object_shows_them(self):
+        before = {"switchyard:SENTRY_DSN": {"secure": "v1:old"}, "switchyard:web": {"web": {}}, "switchyard:cluster": {"context": "a"}}
+        after = {
+            "switchyard:SENTRY_DSN": {"secure": "v1:new"},
+            "switchyard:web": {},
+            "switchyard:cluster": {"context": "b"},
+            "aws:region": "x",
+        }
+        assert unseen(before, after) == ["SENTRY_DSN", "aws:region", "cluster"]
+        assert unseen(before, dict(before)) == []
+
     def test_a_line_begins_with_the_name_and_a_tab(self):
         assert line(Affected("staging", 1)) == "staging\t1 resource"
         assert line(Affected("old", None, "removed")) == "old\tremoved"
@@ -78,7 +89,7 @@ def repository(tmp_path_factory):
     commit(root, "broken")
     write(root, "twin", stack("twin"))
     commit(root, "good")
-    write(root, "staging", stack("staging", {"web": {"web": {"replicas": 3}}}))
+    write(root, "staging", stack("staging", {"web": {"web": {"replicas": 3}}, "cluster": {"context": "another"}}))
     write(root, "fresh", stack("fresh"))
     (root / "Pulumi.gone.yaml").unlink()
     return root
@@ -98,7 +109,7 @@ class TestACheckout:
     def test_it_lists_changed_new_and_removed_stacks_and_no_others(self, repository):
         found = told(repository, "good")
         assert found == {
-            "staging": Affected("staging", 1),
+            "staging": Affected("staging", 1, "its file says otherwise: cluster"),
             "fresh": Affected("fresh", found["fresh"].objects, "new, not in git yet"),
             "gone": Affected("gone", found["gone"].objects, "removed"),
         }
@@ -107,7 +118,7 @@ class TestACheckout:
         found = told(repository, "broken")
         assert set(found) == {"staging", "twin", "fresh", "gone"}
         assert found["twin"].why.startswith("could not be rendered at broken: ")
-        assert found["staging"] == Affected("staging", 1)
+        assert found["staging"].objects == 1
 
     def test_without_a_renderer_there_every_stack_counts_and_it_says_why(self, repository):
         found = told(repository, "bare")
