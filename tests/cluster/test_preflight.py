@@ -254,6 +254,11 @@ def asking(api: Api) -> Iterator[tuple[subprocess.Popen[str], str]]:
         yield running, name
 
 
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "--parent", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
+
+
 def test_ctrl_c_leaves_nothing(api: Api) -> None:
     with asking(api) as (running, name):
         running.send_signal(signal.SIGINT)
@@ -263,8 +268,14 @@ def test_ctrl_c_leaves_nothing(api: Api) -> None:
 
 def test_what_a_killed_run_left_is_deleted_by_the_next(api: Api) -> None:
     with asking(api) as (running, name):
+        proxies = [pid for shell in children(running.pid) for pid in children(shell) if "proxy" in Path(f"/proc/{pid}/cmdline").read_text()]
+        assert len(proxies) == 1
         running.kill()
         assert running.wait(30) == -signal.SIGKILL
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{proxies[0]}").exists():
+        assert time.monotonic() < deadline, "the way to the cluster is left open"
+        time.sleep(0.1)
     assert name not in place.leftovers(api, time.time()), "a run that may still be going on is let be"
     assert name in place.leftovers(api, time.time() + place.LIFE_SECONDS + 1)
     api.merge(f"/api/v1/namespaces/{name}", {"metadata": {"annotations": {UNTIL: "0"}}})

@@ -1,6 +1,7 @@
 """What a preflight makes of a cluster's answers; the answers themselves are real in tests/cluster/test_preflight.py."""
 
 import re
+import threading
 from decimal import Decimal
 
 import pytest
@@ -8,12 +9,15 @@ import pytest
 from cli.preflight import Report
 from cli.stack import Stack
 from preflight import server
-from preflight.findings import right, unknown, wrong
+from preflight.api import ApiError
+from preflight.findings import Check, right, unknown, wrong
 from preflight.images import outcome, pod_name, short
 from preflight.needs import Needs, Pods
 from preflight.packets import policies_of
+from preflight.place import Clock, LateError
 from preflight.quantities import amount, shown
 from preflight.room import Node, asked, unplaced
+from preflight.run import run
 from preflight.storage import judged
 from rendering import render
 from tools.paths import ROOT
@@ -186,6 +190,33 @@ def test_the_versions_are_those_of_the_documentation():
 
 
 # The report
+
+
+def checked(ask, seconds=5.0):
+    said = []
+    found = run([Check("a", lambda: [right("a", "b")]), Check("slow", ask)], Clock(seconds), said.append)
+    return found[1], said
+
+
+def test_a_check_that_never_answers_is_unknown_when_time_is_up():
+    found, said = checked(lambda: threading.Event().wait(30), 0.1)
+    assert found == unknown("slow", "no answer in time; ask again") and said == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ApiError(403, "nodes is forbidden"), "the cluster does not say: nodes is forbidden"),
+        (LateError(), "no answer in time; ask again"),
+        (KeyError("spec"), "the question went wrong: KeyError: 'spec'"),
+    ],
+)
+def test_a_check_that_fails_is_unknown_with_the_reason_and_stops_no_other(error, words):
+    def ask():
+        raise error
+
+    found, said = checked(ask)
+    assert (found, said) == (unknown("slow", words), ["slow: unknown"])
 
 
 @pytest.mark.parametrize(
