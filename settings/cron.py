@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 
 _MONTHS = {
     name: number for number, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
@@ -91,6 +90,9 @@ def _number(word: str, place: _Field) -> int:
 @cache
 def zones() -> frozenset[str]:
     """Return the names of all time zones, from the package tzdata: a machine's own list may be missing or old."""
+    # Imported when it is needed: most stacks name no zone, and it costs as much as reading their settings.
+    from importlib.resources import files
+
     return frozenset((files("tzdata") / "zones").read_text().split())
 
 

@@ -20,7 +20,7 @@ _EXPECTED = {
     "int_from_float": "expected a whole number",
     "float_type": "expected a number, without quotes",
     "finite_number": "expected a finite number",
-    "bool_type": "expected true or false",
+    "bool_type": "expected true or false, without quotes",
 }
 """What the settings library says too technically, by type of error."""
 _WORDS = {
@@ -54,6 +54,8 @@ def problem_of(detail: ErrorDetails, own_file: str) -> Problem:
         why = _WHY_MANDATORY.get(path)
         return Problem(path, f"is missing; set it in {own_file}{f': {why}' if why else ''}")
     value: object = detail["input"]
+    if path == ("cluster", "identifier") and value == "":
+        return Problem(path, f"is empty: {_WHY_MANDATORY[path]}")
     reason = _EXPECTED.get(kind) or _reason(detail["msg"])
     if kind == "literal_error" and isinstance(value, str):
         close = difflib.get_close_matches(value, str(detail.get("ctx", {}).get("expected", "")).replace("'", " ").split(), 1, 0.5)

@@ -130,7 +130,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("a number for text", {"app": {"config": {"A": 5}}}, "app.config.A: 5: expected text; put quotes around a number"),
     ("text for a map", {"postgres": "none"}, "postgres: 'none': expected a map of settings"),
     ("text for a list", {"release": {"command": "rake"}}, "release.command: 'rake': expected a list"),
-    ("text for a truth", {"web": {"web": {"singleton": "yes"}}}, "web.web.singleton: 'yes': expected true or false"),
+    ("text for a truth", {"web": {"web": {"singleton": "yes"}}}, "web.web.singleton: 'yes': expected true or false, without quotes"),
     ("too few", {"postgres": {"members": 0}}, "postgres.members: 0: expected a number greater than or equal to 1"),
     ("too many", {"web": {"web": {"replicas": 101}}}, "web.web.replicas: 101: expected a number less than or equal to 100"),
     ("no port", {"web": {"web": {"port": 70000}}}, "web.web.port: 70000: expected a number less than or equal to 65535"),

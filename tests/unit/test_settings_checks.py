@@ -424,6 +424,10 @@ class TestEverythingAtOnce:
             "made again"
         ]
 
+    def test_an_empty_identifier_is_none(self) -> None:
+        [sentence] = refusal({"cluster": {"identifier": ""}})
+        assert sentence.startswith("Pulumi.x.yaml: cluster.identifier: is empty: the cluster's lasting name")
+
     def test_a_sum_names_the_line_of_the_key_that_sets_the_limit(self, tmp_path: Path) -> None:
         tiers = tmp_path / "settings" / "tiers"
         tiers.mkdir(parents=True)
