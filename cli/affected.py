@@ -103,7 +103,7 @@ def checkout(commit: str, root: Path) -> Generator[Path]:
 
 
 def _with_unseen(found: Sequence[Affected], root: Path, folder: Path) -> list[Affected]:
-    """Return what was found, and the stacks whose files say otherwise what no object shows: without them a new secret would go unnoticed."""
+    """Return what was found, and the stacks whose files say otherwise what no object shows, such as a new secret."""
     by_name = {one.stack: one for one in found}
     for stack in sorted({*names(root)} & {*names(folder)}):
         if keys := unseen(*(config_of(read(place / f"Pulumi.{stack}.yaml")) for place in (folder, root))):

@@ -35,6 +35,11 @@ class Identity:
     bases: dict[str, str]
     """Name of each object that is named by its content -> that name without the digest."""
 
+    @property
+    def full_name(self) -> str:
+        """What else is called after the stack, such as its Elasticsearch cluster."""
+        return f"{self.product}-{self.stack}"
+
     @classmethod
     def of(cls, rendered: Rendered, settings: Settings) -> Self:
         """Return the identity of a rendered stack."""
@@ -117,8 +122,9 @@ def _pairs(left: Identity, right: Identity) -> Iterable[tuple[str, str]]:
             yield f"{_BEFORE}{re.escape(ours)}{_AFTER_HOST}", theirs
             if max(len(ours), len(theirs)) > NAME_LENGTH:
                 yield re.escape(ours[:NAME_LENGTH]), theirs[:NAME_LENGTH]
-    if left.owner != right.owner:
-        yield f"{_BEFORE}{re.escape(left.owner)}{_AFTER}", right.owner
+    for ours, theirs in ((left.owner, right.owner), (left.full_name, right.full_name)):
+        if ours != theirs:
+            yield f"{_BEFORE}{re.escape(ours)}{_AFTER}", theirs
     if left.namespace != right.namespace:
         yield _namespace_pattern(left, right), right.namespace
 

@@ -22,6 +22,7 @@ GI = 2**30
 LARGE = {
     "web": {"web": {"replicas": 4}, "admin": {"command": ["bin/admin"], "port": 4000, "singleton": True, "replicas": 1}},
     "redis": {"cache": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}},
+    "elasticsearch": {"where": "cluster"},
     "processes": {"clock": {"command": ["bin/clock"], "singleton": True, "resources": {"memory": "300M"}}},
     "schedules": {"nightly": {"command": ["bin/nightly"], "cron": "0 3 * * *", "resources": {"cpu": "1.5"}}},
 }

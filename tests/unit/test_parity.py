@@ -63,7 +63,18 @@ ALLOWABLE = {
     "queue": ({"mqtt": {"queues": {"falls": {"single_active": False}}}}, "Secret/mqtt digest", ""),
 }
 """What drifts -> what production then says, where it is seen, and how its value there begins."""
+SERVER = {"port": 5432, "user": "u", "password": "DB_PASSWORD", "database": "d", "version": "15.4", "ranges": ["192.0.2.0/24"]}
+
+
+def managed(name, **more):
+    """Return what a stack with a managed database says."""
+    return stack(name, {"postgres": {"where": "external", "external": {**SERVER, "host": f"db.{name}.example", **more}}})
+
+
 OTHERS = {
+    "managed": managed("managed"),
+    "managed-twin": managed("managed-twin"),
+    "managed-drift": managed("managed-drift", version="16.1", port=6432, tls="disable", ranges=["198.51.100.0/24"]),
     "staging": stack("staging"),
     "twin": stack("twin"),
     "released": stack("released", {"images": {"pinned": {"lamp": A}}}),
@@ -147,6 +158,23 @@ class TestDrift:
         assert places(judged("devices", (path, "identity", {})).allowed)
         made = judged("devices", (path, "size", {}))
         assert "here only identity" in " ".join(finding.reason for finding in made.unexpected)
+
+
+class TestExternalServices:
+    def test_one_with_another_host_is_the_same(self, judged):
+        assert judged("managed-twin", left="managed").unexpected == []
+
+    def test_its_version_may_never_differ_and_the_rest_only_with_a_reason(self, judged):
+        found = {str(finding.row.place): finding.reason for finding in judged("managed-drift", left="managed").unexpected}
+        assert "never allowed: backing services have the same version" in found.pop("External/postgres version")
+        places = [f"External/postgres {field}" for field in ("tls", "port", "ranges")] + [
+            "NetworkPolicy/postgres-external spec.egress[TCP/6432]"
+        ]
+        assert [found[place] for place in places] == ["no allowance"] * 4
+
+    def test_one_is_never_the_same_as_ones_own(self, judged):
+        found = {str(finding.row.place): finding.reason for finding in judged("managed").unexpected}
+        assert "same components" in found["StatefulSet/postgres"]
 
 
 class TestAllowances:

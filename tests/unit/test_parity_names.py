@@ -31,6 +31,8 @@ def says(draw):
     if draw(some.booleans()):
         said["redis"] = {"cache": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}}
     if draw(some.booleans()):
+        said["elasticsearch"] = {"where": "cluster", "members": draw(some.sampled_from([1, 3]))}
+    if draw(some.booleans()):
         said["schedules"] = {draw(some.sampled_from(["nightly", "sweep-0123456789"])): {"command": ["bin/x"], "cron": "0 3 * * *"}}
     if draw(some.booleans()):
         said["processes"] = {"clock": {"command": ["bin/clock"], "singleton": True, "config": {"PLACE": draw(some.sampled_from(WORDS))}}}
