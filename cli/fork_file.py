@@ -10,13 +10,11 @@ import yaml
 
 from cli.stack import SANDBOX_CLUSTER, Document, Stack, config_of, read
 from settings import Settings
+from settings.backing import NOWHERE
 from settings.loader import PROJECT
 
 HEADER = "# A fork of {source}: "
 """How the file of a fork begins, which is how one is known."""
-NOWHERE = ".invalid"
-"""The end of a host name that nobody can have (RFC 2606): it stands where only a human knows the host."""
-
 OWN = ("tier", "domain", "namespace", "protect", "unprotected")
 """Settings that a fork says for itself, or leaves to its tier."""
 SIZES = ("members", "replicas", "resources", "volume", "threads", "concurrency", "max_connections", "memory_share", "heap", "budget")

@@ -14,10 +14,10 @@ from cli import checks, console, demo, machine
 from cli.demo import NamedContext
 from cli.environment import local_workspace, logged_in
 from cli.errors import FailedError
-from cli.fork_file import NOWHERE
 from cli.stack import KEPT_KEYS, Stack, names, read
 from cli.target import Target
 from settings import SettingsError
+from settings.backing import NOWHERE
 from tools.errors import UserError
 from tools.progress import Progress
 

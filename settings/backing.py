@@ -13,6 +13,10 @@ ExternalTls = Literal["disable", "require", "verify-ca", "verify-full"]
 """How much a client asks of an external server: see `External.tls`."""
 
 
+NOWHERE = ".invalid"
+"""The end of a host name that nobody can have (RFC 2606): it stands in a fork where only a human knows the host."""
+
+
 class External(Model):
     """A service that somebody else runs. Its password is a secret of its own: see `password`."""
 

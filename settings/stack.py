@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPool, Web
-from settings.backing import Backing, Elasticsearch, Mqtt, Postgres, Redis, beside
+from settings.backing import NOWHERE, Backing, Elasticsearch, Mqtt, Postgres, Redis, beside
 from settings.footprint import Footprint, footprint
 from settings.types import Bytes, Cidr, Cpu, DnsLabel, EnvName, HostName, Image, Model, Placement, Port, Registry
 
@@ -191,7 +191,17 @@ class Settings(Model):
             if self.cluster.context
             else ["cluster.context is not set: name the kubeconfig context of the cluster to bring the stack up on"]
         )
-        return [*nowhere, *missing, *loose]
+        return [*nowhere, *self._hosts_to_be_named(), *missing, *loose]
+
+    def _hosts_to_be_named(self) -> list[str]:
+        """Return a sentence for each service outside whose host a fork left open."""
+        services = {"postgres": self.postgres, "mqtt": self.mqtt, "elasticsearch": self.elasticsearch}
+        outside = [*services.items(), *((f"redis.{name}", redis) for name, redis in self.redis.items())]
+        return [
+            f"{name}.external.host: {said.external.host!r} is nobody's: name the server that is this stack's own"
+            for name, said in outside
+            if said.where == "external" and said.external and said.external.host.endswith(NOWHERE)
+        ]
 
     def _has_app(self) -> bool:
         anything = [self.web, self.sidekiq, self.processes, self.schedules, self.release.command]

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli import fork, fork_file, fork_removal, readiness
+from cli import checks, fork, fork_file, fork_removal, readiness
 from cli.engine import state_file
 from cli.environment import local_workspace
-from cli.fork_file import NOWHERE, Wish
+from cli.fork_file import Wish
 from cli.root import GROUPS
 from cli.stack import Stack
 from rendering import render
 from settings import SettingsError, resolve
+from settings.backing import NOWHERE
 from tests.unit.checkout import checkout
 from tools.errors import UserError
 from tools.paths import ROOT
@@ -349,6 +350,10 @@ def test_a_service_outside_without_a_host_is_open_until_it_has_one(root):
     add(root, postgres={"where": "external", "external": {"host": "db.company.example", "port": 5432, "password": "DB_PASSWORD"}})
     file = forked(root)
     assert points(root)["postgres"].state == "open"
+    with pytest.raises(SettingsError) as refused:
+        checks.refuse_lacks(Stack.load("bright-homes", root=root))
+    assert any("'postgres.bright-homes.invalid' is nobody's" in problem for problem in refused.value.problems)
+    assert any("`pulumi -s bright-homes config set --secret DB_PASSWORD`" in problem for problem in refused.value.problems)
     file.write_text(file.read_text().replace(f"postgres.bright-homes{NOWHERE}", "db.bright-homes.example"))
     assert points(root)["postgres"].state == "done"
 
