@@ -14,13 +14,15 @@ from preflight.objects import Object, name_of, part, parts, text
 
 T = TypeVar("T")
 
+PREFIX = "switchyard-preflight-"
+"""Begin of the names of temporary namespaces."""
 LABEL = "switchyard.dev/preflight"
 UNTIL = "switchyard.dev/preflight-until"
 """When the run that made a namespace is over at the latest, in seconds since 1970: after that it is a killed run's."""
 LIFE_SECONDS = 180
 POLL_SECONDS = 0.3
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
-SMALL = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
+SMALL = {"requests": {"cpu": "1m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
 
 
 class LateError(Exception):
@@ -70,7 +72,7 @@ class Place:
 
     def __init__(self, api: Api, needs: Needs, clock: Clock, login: str = "") -> None:
         """Choose a name; `make` makes it. `login` is the content of the pull secret that the stack makes itself."""
-        self.name = f"switchyard-preflight-{secrets.token_hex(3)}"
+        self.name = f"{PREFIX}{secrets.token_hex(3)}"
         self.api = api
         self.clock = clock
         self._needs = needs

@@ -9,9 +9,11 @@ from preflight.api import Api
 from preflight.findings import Finding, right, unknown, wrong
 from preflight.needs import COMPUTE, Claims, Needs, Pods
 from preflight.objects import Object, at, is_ready, name_of, part, parts, text
+from preflight.place import PREFIX
 from preflight.quantities import amount, shown
 
 LIVING = ("Pending", "Running")
+MOST_SHOWN = 2
 COUNTED = {"services": "Service", "secrets": "Secret", "configmaps": "ConfigMap"}
 """What a quota can count of the objects that the stack itself makes."""
 OPEN_SERVICES = {"services.loadbalancers": ("LoadBalancer",), "services.nodeports": ("LoadBalancer", "NodePort")}
@@ -115,12 +117,13 @@ def nodes(api: Api, needs: Needs) -> Iterator[Finding]:
     for one in api.items("/api/v1/pods"):
         _take_up(ready, one, needs.namespace)
     problems = list(unplaced(needs.pods, ready))
+    said = "; ".join(problems[:MOST_SHOWN]) + (f"; and {len(problems) - MOST_SHOWN} more" if len(problems) > MOST_SHOWN else "")
     beside = f"; not ready or closed: {', '.join(lost)}" if lost else ""
     if problems and _grows(api):
-        yield unknown("nodes", f"{'; '.join(problems)}{beside}; an autoscaler may add a node, and `up` waits for it")
+        yield unknown("nodes", f"{said}{beside}; an autoscaler may add a node, and `up` waits for it")
     elif problems:
         cure = "add a node, make the pods smaller, or mend `placement` in the stack's file"
-        yield wrong("nodes", f"{'; '.join(problems)}{beside}", cure)
+        yield wrong("nodes", f"{said}{beside}", cure)
     else:
         count = sum(pods.replicas for pods in needs.pods)
         yield right(
@@ -191,9 +194,9 @@ def _is_ready(one: Object) -> bool:
 
 
 def _take_up(ready: list[Node], pod: Object, namespace: str) -> None:
-    """Take the room of a running pod off its node; the stack's own pods are counted from its settings."""
-    node = next((node for node in ready if node.name == text(pod, "spec", "nodeName")), None)
-    if node and text(pod, "metadata", "namespace") != namespace and text(pod, "status", "phase") in LIVING:
+    """Take the room of a running pod off its node; the stack's own are counted from its settings, and a preflight's are gone soon."""
+    node, where = next((node for node in ready if node.name == text(pod, "spec", "nodeName")), None), text(pod, "metadata", "namespace")
+    if node and where != namespace and not where.startswith(PREFIX) and text(pod, "status", "phase") in LIVING:
         node.place(Pods(name_of(pod), part(pod, "spec"), 1, 0))
 
 

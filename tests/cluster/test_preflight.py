@@ -53,7 +53,7 @@ APP_ALONE = {
 }
 
 
-MODEST = {"cpu": "10m", "memory": "128Mi", "scratch": "16Mi"}
+MODEST = {"cpu": "1m", "memory": "128Mi", "scratch": "16Mi"}
 SMALL = {
     "postgres": {"resources": MODEST},
     "redis": {"jobs": {"resources": MODEST}},
