@@ -64,11 +64,15 @@ def promote(source: str, name: str, yes: bool, allowed: str | None) -> None:
     \b
     ./sy promote staging production
     """
+    if source == name:
+        raise UserError(f"stack {name} runs already what it runs: name the stack to promote from, then the one to promote to")
     progress = Progress()
-    stack = Stack.open(name)
+    stack, proving = Stack.open(name), Stack.open(source)
     with progress.step(f"asking what stack {source} runs"):
         image = releases.proved(source, existing(source, progress).reached())
-    releases.record(source, image)
+    if proving.settings.tier == releases.PROVED_IN:
+        # It may have been brought up by hand: now it is known to run it.
+        releases.record(source, image)
     releases.refuse_unproved(stack, image)
     progress.say(f"stack {source} runs {image}")
     bring(stack, image, progress, yes=yes, allowed=allowed)
@@ -88,13 +92,14 @@ def bring(stack: Stack, image: str, progress: Progress, *, yes: bool, allowed: s
     data_loss.refuse_other(stack.name, allowed)
     said = stack.settings
     before = said.images.reference(said.app.image)
-    if runs_already(stack, image, progress):
+    runs = set(running_now(stack, progress).values())
+    if before == image and runs == {image}:
         progress.close()
         console.result(f"stack {stack.name} runs {image} already: nothing to do")
         releases.record(stack.name, image)
         return
     refuse_absent(stack, image)
-    progress.say(f"stack {stack.name}: {before} -> {image}")
+    progress.say(f"stack {stack.name}: {', '.join(sorted(runs)) or before} -> {image}")
     with saying(stack, image, progress):
         target = opened(Stack.open(stack.name), None, progress)
         guarded(target, progress, yes=yes, allowed=allowed)
@@ -108,13 +113,14 @@ def bring(stack: Stack, image: str, progress: Progress, *, yes: bool, allowed: s
     console.note(f"commit Pulumi.{stack.name}.yaml and {file.relative_to(ROOT)}")
 
 
-def runs_already(stack: Stack, image: str, progress: Progress) -> bool:
-    """Say whether the stack's file names the image, and all its processes run it and serve."""
-    said = stack.settings
-    if said.images.reference(said.app.image) != image:
-        return False
+def running_now(stack: Stack, progress: Progress) -> dict[str, str]:
+    """Return the app's image of each process, where all of them serve; empty where they do not, or nobody can say."""
     kubectl = existing(stack.name, progress).kubectl
-    return kubectl is not None and set(releases.running(kubectl).values()) == {image} and not kubectl.waiting()
+    try:
+        return {} if kubectl is None or kubectl.waiting() else releases.running(kubectl)
+    except FailedError:
+        # The checks before the change say it better.
+        return {}
 
 
 def refuse_others(stack: str, image: str, runs: dict[str, str]) -> None:
