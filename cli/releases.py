@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+import yaml
+
 from cli import stack as stacks
 from cli.kubectl import WORKLOADS, Kubectl, Object, part, unready
 from cli.stack import Stack
@@ -55,13 +57,20 @@ def proved(stack: str, kubectl: Kubectl) -> str:
 def record(stack: str, image: str, root: Path = ROOT) -> Path:
     """Add an image to what a stack has run, unless it is the newest already; return the file."""
     file = root / releases.FOLDER / f"{stack}.yaml"
-    ran = list(releases.read(stack, root).images)
-    if ran[-1:] != [digest_in(image)]:
+    if _newest(stack, root) != digest_in(image):
         file.parent.mkdir(exist_ok=True)
         before = file.read_text() if file.is_file() else HEAD.format(stack=stack)
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         file.write_text(f'{before.rstrip()}\n- image: {image}\n  at: "{at}"\n')
     return file
+
+
+def _newest(stack: str, root: Path) -> str | None:
+    """Return the digest that the record ends with; SettingsError when it is none."""
+    if not releases.read(stack, root).images:
+        return None
+    entries = cast("list[dict[str, str]]", yaml.safe_load((root / releases.FOLDER / f"{stack}.yaml").read_text()))
+    return digest_in(entries[-1]["image"])
 
 
 def refuse_unproved(stack: Stack, image: str, root: Path = ROOT) -> None:
