@@ -10,7 +10,7 @@ from tests.engine.state import pretend
 
 KEPT = {"Namespace": "lamp-staging", "PrivateKey": "authority-key", "SelfSignedCert": "authority-certificate"}
 EXTERNAL = {"postgres": {"where": "external", "external": {"host": "db.example.com", "port": 5432}}}
-CACHE = {"redis": {"jobs": {"policy": "allkeys-lru"}}}
+CACHE = {"redis": {"jobs": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}}}
 NO_BROKER = {"mqtt": {"where": "none"}, "consumer": {"where": "none"}}
 REPLACED = "unable to replace resource"
 DELETED = "cannot be deleted"
