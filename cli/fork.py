@@ -26,10 +26,18 @@ from tools.progress import Progress
 @click.option("--domain", metavar="HOST", help="The host name that its people use; devices dial mqtt.HOST.")
 @click.option("--tier", type=click.Choice(get_args(Tier)), help="How large it is; by default as the source. `small` fits 2 GiB.")
 @click.option("--cluster", type=click.Choice([SANDBOX_CLUSTER]), help="Where it stands; by default on the source's cluster.")
+@click.option("--again", is_flag=True, help="Write the file of a fork that is there already, as CI does that keeps no file of it.")
 @click.option("--remove", "removed", metavar="NAME", help="Undo a fork, as long as the stack has no resources.")
 @click.option("--yes", is_flag=True, help="Do not ask before a fork is removed.")
 def command(
-    source: str | None, name: str | None, domain: str | None, tier: Tier | None, cluster: str | None, removed: str | None, yes: bool
+    source: str | None,
+    name: str | None,
+    domain: str | None,
+    tier: Tier | None,
+    cluster: str | None,
+    again: bool,
+    removed: str | None,
+    yes: bool,
 ) -> None:
     r"""Make a stack like another one: a reseller's own, or one to try. Writes its file, and changes nothing else.
 
@@ -52,7 +60,7 @@ def command(
     progress = Progress()
     try:
         wish = wanted(source, name, domain, tier, cluster)
-        fork, made = create(wish, progress)
+        fork, made = create(wish, progress, again=again)
         report(wish, fork, made, progress)
     finally:
         progress.close()
@@ -67,11 +75,12 @@ def wanted(source: str, name: str, domain: str, tier: Tier | None, cluster: str 
     return Wish(found, name, domain.lower(), tier or found.settings.tier, found.on_sandbox or cluster == SANDBOX_CLUSTER)
 
 
-def create(wish: Wish, progress: Progress, root: Path = ROOT) -> tuple[Fork, Rendered]:
+def create(wish: Wish, progress: Progress, root: Path = ROOT, *, again: bool = False) -> tuple[Fork, Rendered]:
     """Write the file of a fork, once it is sure that a stack comes of it; SettingsError with every reason, and nothing written."""
     refuse([*fork_refusals.of_name(wish, root), *fork_refusals.of_domain(wish, root)])
-    with progress.step(f"asking whether {wish.name} is taken"):
-        refuse(fork_refusals.taken(wish, progress))
+    if not again:
+        with progress.step(f"asking whether {wish.name} is taken"):
+            refuse(fork_refusals.taken(wish, progress))
     source = wish.source.name
     with progress.step(f"rendering {source} and its fork"):
         fork = fork_file.make(wish)
