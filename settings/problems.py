@@ -87,12 +87,17 @@ def says_exactly(path: Path, layers: Sequence[Source]) -> Source | None:
 def location(path: Path, layers: Sequence[Source]) -> str:
     """Return file and line of what says `path`, or else of the nearest thing around it; without a line the stack's own file."""
     for depth in range(len(path), 0, -1):
-        layer = says_exactly(path[:depth], layers)
+        saying = [layer for layer in layers if says(layer.values, path[:depth])]
         # All layers say something of postgres: where `postgres` begins in one of them tells nothing about a missing key.
-        if layer and (depth == len(path) or depth > 1):
-            line = layer.line(path[:depth])
-            return f"{layer.name}:{line}" if line else layer.name
-    return layers[-1].name
+        if saying and (depth == len(path) or depth > 1 or saying == [layers[-1]]):
+            return _at_line(saying[-1], path[:depth])
+    # An unknown key is among nobody's values, but it stands in the stack's own file.
+    return _at_line(layers[-1], path)
+
+
+def _at_line(layer: Source, path: Path) -> str:
+    line = layer.line(path)
+    return f"{layer.name}:{line}" if line else layer.name
 
 
 def hidden(path: Path, value: object) -> bool:

@@ -59,13 +59,21 @@ def parse(text: str, name: str) -> Document:
     try:
         node = _compose(text, name)
     except yaml.YAMLError as error:
-        raise SettingsError([f"{name}: is not YAML: {' '.join(str(error).split())}"]) from None
+        raise SettingsError([_no_yaml(error, name)]) from None
     if node is None:
         return document
     if not isinstance(node, yaml.nodes.MappingNode):
         raise SettingsError([f"{name}: expected a map of settings"])
     document.values = cast("Tree", _Builder(document).build(node, ()) or {})
     return document
+
+
+def _no_yaml(error: yaml.YAMLError, name: str) -> str:
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    if mark is None or not isinstance(error, yaml.MarkedYAMLError):
+        return f"{name}: is not YAML: {' '.join(str(error).split())}"
+    what = " ".join(filter(None, (error.context, error.problem)))
+    return f"{name}:{mark.line + 1}: is not YAML: {what}, in column {mark.column + 1}"
 
 
 def check(tree: Mapping[Any, Any], name: str, above: Path = ()) -> list[Problem]:

@@ -37,6 +37,7 @@ def problems(settings: "Settings") -> Iterator[Problem]:
     yield from _heartbeats(settings)
     yield from _overridden(settings)
     yield from _caches(settings)
+    yield from _jobless(settings)
     yield from _unprotected(settings)
 
 
@@ -148,6 +149,16 @@ def _caches(settings: "Settings") -> Iterator[Problem]:
                     "so either jobs are thrown away or the cache fills it up: give the cache a server of its own"
                 )
                 yield Problem(path, reason, cache.policy, (("redis", name), ("redis", other)))
+
+
+def _jobless(settings: "Settings") -> Iterator[Problem]:
+    """Yield a problem where Sidekiq has nowhere to take jobs from: by default it would dial its own pod."""
+    if any(redis.where != "none" for redis in settings.redis.values()):
+        return
+    for name, pool in settings.sidekiq.items():
+        if {"REDIS_URL", "REDIS_PROVIDER"}.isdisjoint([*settings.app.config, *settings.app.secrets, *pool.config]):
+            reason = "needs a Redis for its jobs, and the stack has none: say redis: {jobs: {}}, or name REDIS_URL under app.secrets"
+            yield Problem(("sidekiq", name), reason, reads=(("redis",), ("app",)))
 
 
 def _unprotected(settings: "Settings") -> Iterator[Problem]:

@@ -1,5 +1,6 @@
 """What a stack may say: the layers, and one sentence for each thing that is refused."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -91,10 +92,10 @@ class TestLayers:
 
     @pytest.mark.parametrize("tier", ["sandbox", "testing", "small", "staging", "production"])
     def test_a_tier_adds_nothing_to_another_product(self, project: Path, tier: str) -> None:
-        (project / "product.yaml").write_text("product: shop\nweb: {api: {command: [puma]}}\nsidekiq: {default: {}}\n")
+        (project / "product.yaml").write_text("product: shop\nweb: {api: {command: [puma]}}\nsidekiq: {default: {}}\nredis: {queue: {}}\n")
         shutil.copytree(ROOT / "settings" / "tiers", project / "settings" / "tiers", dirs_exist_ok=True)
         made = resolve("shop", {"tier": tier, "cluster": NAMED}, root=project)
-        assert (list(made.web), list(made.sidekiq), list(made.redis), made.mqtt.where) == (["api"], ["default"], [], "none")
+        assert (list(made.web), list(made.sidekiq), list(made.redis), made.mqtt.where) == (["api"], ["default"], ["queue"], "none")
 
     def test_a_tier_sizes_what_only_the_stack_names(self, project: Path) -> None:
         tier_says(project, "staging", "redis: {cache: {memory_share: 0.5}, other: {}}\n")
@@ -230,6 +231,11 @@ class TestRefusals:
                 "Pulumi.x.yaml: consumer.mode: 'mqtt': reads its session and not the queue 'falls', which would fill up: "
                 "say mqtt.queues.falls: null",
             ),
+            (
+                {"redis": {"jobs": {"where": "none"}}},
+                "product.yaml:24: sidekiq.alerts: needs a Redis for its jobs, and the stack has none: say redis: {jobs: {}}, "
+                "or name REDIS_URL under app.secrets",
+            ),
             ({"processes": {"web": {"command": ["x"]}}}, "Pulumi.x.yaml: processes.web: the name 'web' is taken by web.web"),
             ({"web": {"postgres": {"command": ["x"]}}}, "Pulumi.x.yaml: web.postgres: the name 'postgres' is taken by Switchyard itself"),
             (
@@ -277,6 +283,10 @@ class TestRefusals:
         with pytest.raises(SettingsError) as caught:
             resolve("x", STAGING | said)
         assert caught.value.problems == [sentence]
+
+    def test_sidekiq_may_have_a_redis_that_the_stack_only_knows_by_its_address(self) -> None:
+        said = {"redis": {"jobs": {"where": "none"}}, "app": {"secrets": ["REDIS_URL"]}}
+        assert resolve("x", STAGING | said).sidekiq
 
     def test_an_external_broker_may_be_read_by_amqp_with_an_address_of_its_own(self) -> None:
         said = {"mqtt": {"where": "external", "external": {"host": "mqtt", "port": 8883}}, "app": {"secrets": ["AMQP_URL"]}}
@@ -345,6 +355,26 @@ class TestRefusals:
             resolve("staging", said, others, project)
         assert caught.value.problems == ['Pulumi.staging.yaml:7: postgres.membres: unknown key - did you mean "members"?']
 
+    def test_the_lines_of_an_unknown_key_and_of_the_map_that_lacks_one_are_named(self, project: Path) -> None:
+        file = project / "Pulumi.staging.yaml"
+        file.write_text(
+            "config:\n  switchyard:cluster: {identifier: c}\n  switchyard:tier: staging\n"
+            "  switchyard:postgress: {members: 3}\n  switchyard:budget: {cpu: '8', memory: 32Gi}\n"
+        )
+        said, others = read_stack_file(file)
+        with pytest.raises(SettingsError) as caught:
+            resolve("staging", said, others, project)
+        assert caught.value.problems == [
+            "Pulumi.staging.yaml:5: budget.storage: is missing; set it in Pulumi.staging.yaml",
+            'Pulumi.staging.yaml:4: postgress: unknown key - did you mean "postgres"?',
+        ]
+
+    def test_the_line_where_a_file_ceases_to_be_yaml_is_named(self, project: Path) -> None:
+        file = project / "Pulumi.staging.yaml"
+        file.write_text("config:\n  switchyard:tier: staging\n\tswitchyard:domain: a.example\n")
+        with pytest.raises(SettingsError, match=r"^Pulumi\.staging\.yaml:3: is not YAML: .* in column 1$"):
+            read_stack_file(file)
+
     def test_the_line_of_a_list_item_is_named(self, project: Path) -> None:
         file = project / "Pulumi.staging.yaml"
         file.write_text(
@@ -371,7 +401,7 @@ class TestRefusals:
     def test_a_file_that_can_not_be_read_as_settings_is_named(self, project: Path, text: str, words: str) -> None:
         (project / "product.yaml").write_text(text)
         [sentence] = refused({}, root=project)
-        assert sentence.startswith(f"product.yaml: {words}")
+        assert re.match(rf"product\.yaml(:\d+)?: {words}", sentence)
         assert "\n" not in sentence
 
     def test_a_missing_file_is_named(self, project: Path) -> None:
@@ -436,7 +466,7 @@ class TestWhatAStackLacks:
 
     def test_images_of_parts_that_are_absent_are_not_asked_for(self) -> None:
         off = {"where": "none"}
-        said = STAGING | {"postgres": off, "mqtt": off, "consumer": off, "redis": {"jobs": off}}
+        said = STAGING | {"postgres": off, "mqtt": off, "consumer": off, "redis": {"jobs": off}, "sidekiq": None}
         assert resolve("staging", said).image_names() == ["lamp"]
 
 
