@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli import checks, fork, fork_file, fork_removal, readiness
+from cli import checks, fork, fork_file, fork_removal, parity, readiness
 from cli.engine import state_file
 from cli.environment import local_workspace
 from cli.fork_file import Wish
@@ -416,3 +416,32 @@ def test_a_new_reseller_takes_ten_steps_whose_commands_exist():
     named = set(re.findall(r"\./sy ([a-z]+)", page))
     assert {"fork", "ready", "up", "destroy"} <= named
     assert named <= commands
+
+
+class TestParityOfAForkOfAnotherTier:
+    """`sy parity SOURCE FORK --resized` takes the source as a fork of that tier would be."""
+
+    ALLOWED = "allowed: []\n"
+
+    def judge(self, root):
+        (root / "parity.yaml").write_text(self.ALLOWED)
+        return parity.judge("production", "bright-homes", root / "parity.yaml", root, as_resized=True)
+
+    def test_it_is_the_same_though_every_size_differs(self, root):
+        forked(root, tier="small")
+        judged = self.judge(root)
+        assert (judged.holds, judged.allowed) == (True, [])
+        assert "production is taken as a fork of it would be, of tier small" in judged.notes
+        assert not parity.judge("production", "bright-homes", root / "parity.yaml", root).holds
+
+    def test_what_its_file_adds_is_found(self, root):
+        forked(root, tier="small")
+        add(root, "bright-homes", web={"web": {"probes": {"ready": "/other"}}})
+        [finding] = self.judge(root).unexpected
+        assert "readinessProbe" in str(finding.row.place)
+
+    def test_of_the_same_tier_nothing_is_taken_otherwise(self, root):
+        forked(root)
+        judged = self.judge(root)
+        assert judged.holds
+        assert not any("of tier" in note for note in judged.notes)
