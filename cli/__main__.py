@@ -41,6 +41,12 @@ def main(words: Sequence[str] | None = None) -> int:
         return ending.code if isinstance(ending.code, int) else FAILED
     except BrokenPipeError:
         return FAILED
+    except OSError as error:
+        # A full disk, a folder that may not be written to: the machine's, and nothing that a traceback would tell more about.
+        console.error(
+            f"{f'{error.filename}: ' if error.filename else ''}{error.strerror or error}; mend that and run the same command again"
+        )
+        return FAILED
     return code if isinstance(code, int) else OK
 
 

@@ -85,7 +85,10 @@ def wanted(names: Sequence[str], stack: Stack | None = None) -> list[str]:
     Where upstream publishes an image, ours is for the sandbox, and for whoever names it.
     """
     if unknown := sorted(set(names) - set(catalog.names())):
-        raise UserError(f"there is no image {', '.join(unknown)}; there are {', '.join(catalog.names())}")
+        raise UserError(
+            f"there is no image {', '.join(unknown)} of ours; there are {', '.join(catalog.names())}. "
+            f"Your own app's is pinned with its reference: ./sy images pin {unknown[0]}=ghcr.io/company/{unknown[0]}:v12 -s STACK"
+        )
     ours = [name for name in catalog.names() if name not in pin.upstream()]
     every = [name for name in stack.settings.image_names() if name in ours] if stack else catalog.names()
     return list(names) or every

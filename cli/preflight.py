@@ -79,7 +79,7 @@ def report(name: str, progress: Progress, root: Path = ROOT) -> Report:
 
 def _lacks(stack: Stack, final: Stack) -> list[Finding]:
     """Return what the stack's settings lack; a sandbox stack keeps its secrets elsewhere than its file."""
-    lacks = [*final.settings.lacks(final.settings.secret_names()), *stack.lacking_secrets()]
+    lacks = [*final.settings.lacks(stack.name, final.settings.secret_names()), *stack.lacking_secrets()]
     if not lacks:
         return [right("settings", "all that `up` needs is said")]
     file = f"Pulumi.{stack.name}.yaml"

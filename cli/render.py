@@ -1,6 +1,5 @@
 """`sy render`: every Kubernetes object of a stack as a plain manifest, without engine and cluster."""
 
-import shutil
 from pathlib import Path
 
 import click
@@ -15,7 +14,7 @@ from tools.errors import UserError
 from tools.paths import ROOT
 
 MARK = ".rendered-by-switchyard"
-"""A folder that holds this file was written by an earlier `sy render`, and may be written anew."""
+"""A folder that holds this file was written by an earlier `sy render`, and may be written anew; the file lists what that wrote."""
 
 
 @click.command("render")
@@ -60,12 +59,14 @@ def write(made: Rendered, folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARK).is_file():
             raise UserError(f"{folder}: there is something else in it; name an empty folder, or one that an earlier `sy render` wrote")
-        shutil.rmtree(folder)
+        # By name: somebody may have laid files of their own beside them.
+        for name in (folder / MARK).read_text().split():
+            (folder / Path(name).name).unlink(missing_ok=True)
+    files = {f"{one['kind'].lower()}-{one['metadata']['name']}.yaml": text(one) for one in made.objects()}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).write_text(f"{made.stack}\n")
-    for one in made.objects():
-        file = folder / f"{one['kind'].lower()}-{one['metadata']['name']}.yaml"
-        file.write_text(text(one))
+    (folder / MARK).write_text("".join(f"{name}\n" for name in files))
+    for name, manifest in files.items():
+        (folder / name).write_text(manifest)
 
 
 class _Dumper(yaml.SafeDumper):

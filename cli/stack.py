@@ -74,7 +74,7 @@ class Stack:
 
     def lacks(self) -> list[str]:
         """Return what must still be said before the stack can be brought up, one sentence each."""
-        return [*self.settings.lacks(self.settings.secret_names()), *self.lacking_secrets()]
+        return [*self.settings.lacks(self.name, self.settings.secret_names()), *self.lacking_secrets()]
 
     def lacking_secrets(self) -> list[str]:
         """Return a sentence for each secret that a human has yet to set, with the command that sets it."""

@@ -178,14 +178,14 @@ class Settings(Model):
         """Return the images that would run without a digest, which `up` refuses."""
         return [name for name in self.image_names() if "@sha256:" not in self.images.reference(name)]
 
-    def lacks(self, secrets: Container[str]) -> list[str]:
-        """Return what must still be said before the stack can be brought up, one sentence each; `secrets` are those that are set."""
+    def lacks(self, stack: str, secrets: Container[str]) -> list[str]:
+        """Return what must still be said before `stack` can be brought up, one sentence each; `secrets` are those that are set."""
         missing = [
-            f"secret {name} is missing: set it with `pulumi config set --secret {name}`"
+            f"secret {name} is missing: set it with `pulumi -s {stack} config set --secret {name}`"
             for name in self.secret_names()
             if name not in secrets
         ]
-        loose = [f"image {name} has no digest: pin it with `./sy images pin {name}`" for name in self.unpinned_images()]
+        loose = [f"image {name} has no digest: pin it with `./sy images pin {name} -s {stack}`" for name in self.unpinned_images()]
         nowhere = (
             []
             if self.cluster.context

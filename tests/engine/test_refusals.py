@@ -22,7 +22,7 @@ def test_up_without_cluster_secret_and_digests_is_refused_with_all_of_them_and_c
     result = staging.pulumi("up", "--yes", "--skip-preview", "--stack", "staging")
     assert result.code != 0
     assert "cluster.context is not set" in result.text
-    assert "secret SENTRY_DSN is missing: set it with `pulumi config set --secret SENTRY_DSN`" in result.text
+    assert "secret SENTRY_DSN is missing: set it with `pulumi -s staging config set --secret SENTRY_DSN`" in result.text
     assert "image lamp has no digest" in result.text
     assert "Traceback" not in result.text
     assert staging.state("staging") == []

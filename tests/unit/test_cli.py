@@ -97,6 +97,7 @@ def pulumi(workspace):
         (SettingsError(["Pulumi.x.yaml: a: unknown key"]), 2),
         (click.UsageError("no such option"), 2),
         (FailedError("pulumi up failed"), 1),
+        (OSError(28, "No space left on device"), 1),
         (KeyboardInterrupt(), 130),
         (click.Abort(), 2),
         (SystemExit(7), 7),
@@ -110,6 +111,11 @@ def test_every_ending_has_its_exit_code(ended, error, code):
 def test_an_error_is_one_sentence_on_standard_error(ended):
     _, out, err = ended(UserError("no root: use sudo"))
     assert (out, err) == ("", "error: no root: use sudo\n")
+
+
+def test_what_the_machine_refuses_is_one_sentence_that_names_the_file(ended):
+    _, out, err = ended(PermissionError(13, "Permission denied", "/proc/foo"))
+    assert (out, err) == ("", "error: /proc/foo: Permission denied; mend that and run the same command again\n")
 
 
 def test_ctrl_c_says_that_the_same_command_goes_on(ended):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,9 +104,10 @@ class TestWriting:
         files = sorted(path.name for path in (tmp_path / "out").glob("*.yaml"))
         assert len(files) == len(production.objects())
         assert yaml.safe_load((tmp_path / "out" / "deployment-web.yaml").read_text())["kind"] == "Deployment"
-        (tmp_path / "out" / "deployment-old.yaml").write_text("")
-        write(production, tmp_path / "out")
-        assert sorted(path.name for path in (tmp_path / "out").glob("*.yaml")) == files
+        (tmp_path / "out" / "mine.yaml").write_text("mine")
+        write(replace(production, resources=tuple(one for one in production.resources if one.kind != "Deployment")), tmp_path / "out")
+        left = sorted(path.name for path in (tmp_path / "out").glob("*.yaml"))
+        assert left == sorted(["mine.yaml", *(name for name in files if not name.startswith("deployment-"))])
 
     def test_a_folder_with_something_else_in_it_is_left_alone(self, production, tmp_path: Path):
         (tmp_path / "mine.txt").write_text("mine")

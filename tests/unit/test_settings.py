@@ -446,19 +446,19 @@ class TestSecrets:
 class TestWhatAStackLacks:
     def test_context_secrets_and_digests_are_listed_one_sentence_each(self) -> None:
         made = resolve("staging", STAGING | {"app": {"secrets": ["SENTRY_DSN", "STRIPE_KEY"]}})
-        assert made.lacks(["STRIPE_KEY"]) == [
+        assert made.lacks("staging", ["STRIPE_KEY"]) == [
             "cluster.context is not set: name the kubeconfig context of the cluster to bring the stack up on",
-            "secret SENTRY_DSN is missing: set it with `pulumi config set --secret SENTRY_DSN`",
-            "image lamp has no digest: pin it with `./sy images pin lamp`",
-            "image postgres has no digest: pin it with `./sy images pin postgres`",
-            "image valkey has no digest: pin it with `./sy images pin valkey`",
-            "image rabbitmq has no digest: pin it with `./sy images pin rabbitmq`",
+            "secret SENTRY_DSN is missing: set it with `pulumi -s staging config set --secret SENTRY_DSN`",
+            "image lamp has no digest: pin it with `./sy images pin lamp -s staging`",
+            "image postgres has no digest: pin it with `./sy images pin postgres -s staging`",
+            "image valkey has no digest: pin it with `./sy images pin valkey -s staging`",
+            "image rabbitmq has no digest: pin it with `./sy images pin rabbitmq -s staging`",
         ]
 
     def test_a_stack_with_everything_lacks_nothing(self) -> None:
         pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in ("lamp", "postgres", "valkey", "rabbitmq")}
         made = resolve("staging", STAGING | {"cluster": {**NAMED, "context": "company"}, "images": {"pinned": pinned}})
-        assert made.lacks([]) == []
+        assert made.lacks("staging", []) == []
 
     def test_a_tag_is_no_digest(self) -> None:
         said = STAGING | {"images": {"pinned": {"lamp": "registry.example.com/lamp:v1"}}}
