@@ -10,6 +10,7 @@ import yaml
 
 from reports.places import Pattern
 from settings import SettingsError
+from settings.reading import no_yaml
 
 FILE = "parity.yaml"
 KINDS = ("size", "identity", "safety")
@@ -60,8 +61,10 @@ def read(file: Path) -> Allowances:
         document: Any = yaml.safe_load(text) or {}
     except OSError as error:
         raise SettingsError([f"{file}: can not be read: {error.strerror}; name another file with --allowances"]) from None
+    except UnicodeDecodeError as error:
+        raise SettingsError([f"{file.name}: is not UTF-8 text: byte {error.start}"]) from None
     except yaml.YAMLError as error:
-        raise SettingsError([f"{file.name}: is not YAML: {' '.join(str(error).split())}"]) from None
+        raise SettingsError([no_yaml(error, file.name)]) from None
     said = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
     entries: Any = said.get("allowed", []) if isinstance(document, dict) else None
     unknown = sorted(set(said) - {"allowed"})

@@ -9,6 +9,7 @@ import yaml
 from reports.compare import Comparison
 from reports.images import digest_in, same_image
 from settings import SettingsError
+from settings.reading import no_yaml
 
 FOLDER = "releases"
 
@@ -42,8 +43,10 @@ def read(stack: str, root: Path) -> Ran:
         return Ran(stack, {}, kept=False)
     try:
         document: Any = yaml.safe_load(file.read_text()) or []
+    except UnicodeDecodeError as error:
+        raise SettingsError([f"{FOLDER}/{file.name}: is not UTF-8 text: byte {error.start}"]) from None
     except yaml.YAMLError as error:
-        raise SettingsError([f"{FOLDER}/{file.name}: is not YAML: {' '.join(str(error).split())}"]) from None
+        raise SettingsError([no_yaml(error, f"{FOLDER}/{file.name}")]) from None
     images: dict[str, str] = {}
     for entry in cast("list[Any]", document if isinstance(document, list) else [None]):
         said = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}

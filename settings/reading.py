@@ -59,7 +59,7 @@ def parse(text: str, name: str) -> Document:
     try:
         node = _compose(text, name)
     except yaml.YAMLError as error:
-        raise SettingsError([_no_yaml(error, name)]) from None
+        raise SettingsError([no_yaml(error, name)]) from None
     if node is None:
         return document
     if not isinstance(node, yaml.nodes.MappingNode):
@@ -68,7 +68,8 @@ def parse(text: str, name: str) -> Document:
     return document
 
 
-def _no_yaml(error: yaml.YAMLError, name: str) -> str:
+def no_yaml(error: yaml.YAMLError, name: str) -> str:
+    """Return the sentence about a file called `name` that is no YAML: where, and why."""
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
     if mark is None or not isinstance(error, yaml.MarkedYAMLError):
         return f"{name}: is not YAML: {' '.join(str(error).split())}"

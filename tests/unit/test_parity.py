@@ -238,6 +238,22 @@ class TestAllowances:
         with pytest.raises(SettingsError, match=r"parity\.yaml"):
             allowances.read(file)
 
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            (b"allowed:\n  - path: [\n", r"^parity\.yaml:3: is not YAML: .* in column 1$"),
+            (b"\xff", r"^parity\.yaml: is not UTF-8 text: byte 0$"),
+        ],
+    )
+    def test_a_file_that_can_not_be_read_is_named_with_the_place(self, tmp_path, content, sentence):
+        (tmp_path / "parity.yaml").write_bytes(content)
+        with pytest.raises(SettingsError, match=sentence):
+            allowances.read(tmp_path / "parity.yaml")
+        (tmp_path / "releases").mkdir()
+        (tmp_path / "releases" / "parity.yaml").write_bytes(content)
+        with pytest.raises(SettingsError, match=sentence.replace("^", "^releases/")):
+            releases.read("parity", tmp_path)
+
 
 class TestTheAppsImage:
     def test_what_the_first_stack_has_run_may_be_older(self, judged):
