@@ -1,6 +1,7 @@
 """The real thing: a sandbox cluster, and on it a stack of the tests' own that lives as long as the tests."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ ORDER = (
     "test_registry_login",
     "test_real_cluster",
     "test_fork",
+    "test_deploying",
+    "test_data_loss",
     "test_external",
     "test_elasticsearch",
     "test_faults",
@@ -68,6 +71,20 @@ def cluster_env(started: Started, tmp_path_factory: pytest.TempPathFactory) -> d
 def make_checkout(cluster_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Project]:
     """Make checkouts of their own."""
     return lambda: Project(tmp_path_factory.mktemp("project") / "checkout", cluster_env)
+
+
+@pytest.fixture(scope="session")
+def next_image(started: Started) -> str:
+    """The app's image with another label: the same program under another digest."""
+    reference = started.references["lamp"]
+    repository = reference.partition("@")[0]
+    crane = str(started.programs.built.program("crane"))
+    words = [crane, "mutate", "--insecure", reference, "--label", "switchyard.dev/release=next", "--tag", f"{repository}:next"]
+    subprocess.run(words, check=True, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([crane, "digest", "--insecure", f"{repository}:next"], check=True, capture_output=True, text=True, timeout=60)
+    digest = done.stdout.strip()
+    assert digest != reference.partition("@")[2]
+    return f"{repository}@{digest}"
 
 
 @pytest.fixture(scope="session")

@@ -305,20 +305,6 @@ def fresh_web(installation: Installation, old: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture
-def next_image(started: Started) -> str:
-    """The app's image with another label: the same program under another digest."""
-    reference = started.references["lamp"]
-    repository = reference.partition("@")[0]
-    crane = str(started.programs.built.program("crane"))
-    words = [crane, "mutate", "--insecure", reference, "--label", "switchyard.dev/release=next", "--tag", f"{repository}:next"]
-    subprocess.run(words, check=True, capture_output=True, text=True, timeout=120)
-    done = subprocess.run([crane, "digest", "--insecure", f"{repository}:next"], check=True, capture_output=True, text=True, timeout=60)
-    digest = done.stdout.strip()
-    assert digest != reference.partition("@")[2]
-    return f"{repository}@{digest}"
-
-
-@pytest.fixture
 def namespace(trial: Trial) -> Iterator[Callable[[str], str]]:
     """Make namespaces that are not of any stack."""
     made: list[str] = []
