@@ -14,8 +14,8 @@ import pytest
 
 from cli import machine
 from cli.sandbox import Started
-from components.registry import docker_config
 from sandbox.layout import HOST
+from settings.stack import RegistryLogin
 from tests.cluster.trial import BARE, Trial, overlay
 from tests.engine.project import Project
 
@@ -45,7 +45,8 @@ class PrivateRegistry:
         """Run crane with the very file that the stack's Secret holds."""
         home = self.folder / "docker"
         home.mkdir(exist_ok=True)
-        (home / "config.json").write_text(docker_config(self.address, USER, password))
+        login = RegistryLogin(server=self.address, user=USER, password="REGISTRY_PASSWORD")
+        (home / "config.json").write_text(login.docker_config(password))
         env = {**os.environ, "DOCKER_CONFIG": str(home)}
         return subprocess.run([self.crane, "--insecure", *words], env=env, capture_output=True, text=True, check=False)
 
