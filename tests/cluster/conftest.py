@@ -26,6 +26,7 @@ ORDER = (
     "test_ownership",
     "test_registry_login",
     "test_real_cluster",
+    "test_ci",
     "test_fork",
     "test_deploying",
     "test_data_loss",
