@@ -46,7 +46,9 @@ def destroy(name: str, yes: bool, allowed: str | None) -> None:
     """
     progress = Progress()
     target = existing(name, progress)
-    target.outputs()
+    # Not its outputs: an `up` that failed or was stopped midway leaves objects and no outputs.
+    if not target.engine.exists() or not target.engine.held():
+        raise UserError(f"stack {name} has nothing to destroy: it has not been brought up, or it is destroyed already")
     checks.check_cluster(target.reached(), target.stack)
     protected = data_loss.refuse_destroy(target, allowed)
     progress.close()
