@@ -9,6 +9,7 @@ from typing import Any, cast
 import yaml
 
 from cli.stack import SANDBOX_CLUSTER, Document, Stack, config_of, read
+from reports.text import LOGIN
 from settings import Settings
 from settings.backing import NOWHERE
 from settings.loader import PROJECT
@@ -29,9 +30,6 @@ FREE = ("config", "annotations", "node_selector", "pinned", "dns")
 """Maps whose keys are the product's own words, and no settings."""
 UNRENAMED = ("images", "cluster", "placement", "external")
 """Settings whose host names are not the source's own: the company's registry, the cluster. A service outside gets a host of its own."""
-
-LOGIN = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
-"""A password inside an address."""
 
 Path = tuple[str, ...]
 

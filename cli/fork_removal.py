@@ -40,7 +40,7 @@ def remove(name: str, yes: bool, root: Path = ROOT) -> None:
 
 
 def _refuse_others(file: Path) -> None:
-    if file.is_file() and not is_fork(file.read_text()):
+    if file.is_file() and not is_fork(file.read_text(errors="replace")):
         raise UserError(
             f"{file.name} does not begin as the file of a fork: to remove that stack run `pulumi stack rm` and delete the file yourself"
         )

@@ -1,6 +1,7 @@
 """Parity and differences as text, Markdown and JSON."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,10 @@ WIDTH = 100
 """Characters that a value is cut to."""
 LINES = 20
 """Lines of a file's difference that are shown."""
+
+
+LOGIN = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+"""User and password inside an address."""
 
 
 def plain(text: str, _how: str) -> str:
@@ -91,13 +96,13 @@ def parity_markdown(verdict: Verdict) -> str:
 
 
 def value(said: Any) -> str:
-    """Return a value in a line, cut when it is long."""
+    """Return a value in a line, cut when it is long, without a password that somebody wrote into an address."""
     if isinstance(said, Missing):
         return repr(said)
     if isinstance(said, float) and said.is_integer():
         said = int(said)
     text = said if isinstance(said, str) else json.dumps(_whole(said), ensure_ascii=False, sort_keys=True)
-    text = text.replace("\n", "⏎") or '""'
+    text = LOGIN.sub("://<not shown>@", text.replace("\n", "⏎")) or '""'
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 
@@ -106,6 +111,8 @@ def _whole(said: Any) -> Any:
         return {str(key): _whole(inner) for key, inner in _pairs(said)}
     if isinstance(said, list):
         return [_whole(inner) for inner in _members(said)]
+    if isinstance(said, str):
+        return LOGIN.sub("://<not shown>@", said)
     return int(said) if isinstance(said, float) and said.is_integer() else said
 
 

@@ -299,6 +299,12 @@ def test_a_fork_that_nothing_was_made_of_is_removed_with_its_effective_file(root
     assert not file.exists() and not effective.exists()
 
 
+def test_what_is_no_text_is_not_removed(root):
+    (root / "Pulumi.odd.yaml").write_bytes(b"\xff")
+    with pytest.raises(UserError, match="does not begin as the file of a fork"):
+        fork_removal.remove("odd", True, root)
+
+
 def test_what_is_no_fork_is_not_removed(root):
     with pytest.raises(UserError, match="does not begin as the file of a fork"):
         fork_removal.remove("staging", True, root)

@@ -342,3 +342,8 @@ class TestPlaces:
 
     def test_what_is_missing_says_so(self):
         assert text.value(Row(Place("A", "b"), MISSING, 1.0).left) == "(none)"
+
+
+def test_a_password_inside_an_address_is_not_shown():
+    assert text.value("postgres://shop:hunter2@db.example/shop") == "postgres://<not shown>@db.example/shop"
+    assert text.value({"url": "redis://:hunter2@r.example"}) == '{"url": "redis://<not shown>@r.example"}'
