@@ -49,7 +49,7 @@ Examples:
   ./sy preview -s production      what production would look like; needs no cluster
   ./sy doctor -s staging          what of its cluster would make `up` fail or wait
   ./sy up -s staging              preview, ask, change, wait until it serves
-  ./sy test unit                  the tests that take seconds
+  ./sy test unit                  the tests without engine and cluster
   ./sy kubectl get pods           kubectl on the stack's own cluster and namespace
   ./sy sandbox down               stop everything; ./sy up goes on with it
 

@@ -16,8 +16,8 @@ from tools.progress import Progress
 
 LAYERS = {
     "lint": "ruff and pyright",
-    "unit": "no engine, no cluster; seconds",
-    "engine": "real previews, no cluster; a minute",
+    "unit": "no engine, no cluster; a minute",
+    "engine": "real previews, no cluster; five minutes",
     "lamp": "the demo app's own tests",
     "cluster": "the real thing; needs root",
 }
