@@ -37,6 +37,15 @@ def test_lint_and_unit_tests_run_in_a_clean_clone(machine: Machine) -> None:
 
 
 @pytest.mark.timeout(600)
+def test_another_product_is_not_held_against_the_unit_tests_of_the_demo(clean: Machine) -> None:
+    file = clean.checkout / "product.yaml"
+    file.write_text(file.read_text().replace("product: lamp", "product: shop"))
+    result = clean.run("ci/check", "-k", "format")
+    assert result.code == 0, result.text
+    assert "1 passed" in result.output and "unit tests are left out" in result.text
+
+
+@pytest.mark.timeout(600)
 def test_rendering_parity_and_budget_need_no_secret(clean: Machine) -> None:
     without = {"PULUMI_BACKEND_URL": "", "PULUMI_CONFIG_PASSPHRASE_FILE": ""}
     result = clean.run("ci/sameness", "manifests", env=without)
