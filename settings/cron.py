@@ -100,8 +100,16 @@ def check_zone(name: str) -> None:
     """Raise ValueError when there is no time zone of that name."""
     if name in zones():
         return
-    alike = {zone.lower(): zone for zone in zones()} | {zone.rpartition("/")[2].lower(): zone for zone in sorted(zones(), key=len)}
-    wanted = name.strip().lower().replace(" ", "_")
-    close = difflib.get_close_matches(wanted, alike, 1, 0.7)
-    meant = f' - did you mean "{alike[close[0]]}"?' if close else ""
+    zone = _nearest_zone(name.strip().lower().replace(" ", "_"))
+    meant = f' - did you mean "{zone}"?' if zone else ""
     raise ValueError(f"expected a time zone such as Europe/Paris or Etc/UTC{meant}")
+
+
+def _nearest_zone(wanted: str) -> str | None:
+    """Return the zone whose city is nearly that of `wanted`: in the same area all names are alike, and that says nothing."""
+    area, _, city = wanted.rpartition("/")
+    # Of cities with one name the one in the area that was said, else the one with the longest path: Asia/Istanbul, Europe/Istanbul.
+    ordered = sorted(zones(), key=lambda zone: (zone.lower().startswith(f"{area}/"), len(zone), zone))
+    cities = {zone.rpartition("/")[2].lower(): zone for zone in ordered}
+    close = difflib.get_close_matches(city, cities, 1, 0.75)
+    return cities[close[0]] if close else None

@@ -249,10 +249,18 @@ class TestSchedules:
             ("Berlin", "Europe/Berlin"),
             ("Europe/Pariss", "Europe/Paris"),
             ("new york", "America/New_York"),
+            ("Europ/Paris", "Europe/Paris"),
+            ("Asia/Istambul", "Asia/Istanbul"),
+            ("europe/istambul", "Europe/Istanbul"),
         ],
     )
     def test_another_is_refused_with_the_nearest(self, zone: str, meant: str) -> None:
         with pytest.raises(ValueError, match=f'did you mean "{meant}"'):
+            check_zone(zone)
+
+    @pytest.mark.parametrize("zone", ["Europe/Nowhere", "America/Nowhere", "Europe/", "Mars/Base", "Etc/"])
+    def test_a_city_that_is_nobodys_gets_no_other_one_of_its_area(self, zone: str) -> None:
+        with pytest.raises(ValueError, match=r"expected a time zone such as Europe/Paris or Etc/UTC$"):
             check_zone(zone)
 
     @pytest.mark.parametrize("zone", ["", "Local", "+02:00", "../etc/passwd", "\x00"])
