@@ -1,13 +1,16 @@
 """What the settings library has against a value, in our words."""
 
 import difflib
+import json
+import re
+import shlex
 from collections.abc import Iterable
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from settings.problems import NO_VALUE, Path, Problem
+from settings.problems import NO_VALUE, Path, Problem, hidden
 from settings.stack import Settings
 
 _EXPECTED = {
@@ -33,6 +36,9 @@ _WORDS = {
     "List should have": "expected a list of",
 }
 """How the settings library begins its messages, and how we do."""
+_PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)$)[A-Za-z./][\w./-]*|--?[A-Za-z][\w-]*", re.IGNORECASE | re.ASCII)
+"""Words that YAML takes for text as they stand."""
+_FOR_A_SHELL = re.compile(r"[|&;<>$`*\n]")
 _WHY_MANDATORY: dict[Path, str] = {
     (
         "cluster",
@@ -57,10 +63,22 @@ def problem_of(detail: ErrorDetails, own_file: str) -> Problem:
     if path == ("cluster", "identifier") and value == "":
         return Problem(path, f"is empty: {_WHY_MANDATORY[path]}")
     reason = _EXPECTED.get(kind) or _reason(detail["msg"])
+    if kind == "list_type" and path[-1] == "command":
+        reason += f" of words such as {_words_of('' if hidden(path, value) else str(value))}"
     if kind == "literal_error" and isinstance(value, str):
         close = difflib.get_close_matches(value, str(detail.get("ctx", {}).get("expected", "")).replace("'", " ").split(), 1, 0.5)
         reason += f" - did you mean '{close[0]}'?" if close else ""
     return Problem(path, reason, NO_VALUE if isinstance(value, BaseModel) else value)
+
+
+def _words_of(command: str) -> str:
+    """Return a command line as the list that it should have been, in YAML; what needs a shell with its shell."""
+    try:
+        words = ["sh", "-c", command] if _FOR_A_SHELL.search(command) else shlex.split(command)
+    except ValueError:
+        words = []
+    quoted = [word if _PLAIN.fullmatch(word) else json.dumps(word, ensure_ascii=False) for word in words or ["bundle", "exec", "puma"]]
+    return f"[{', '.join(quoted)}]"
 
 
 def nearest(key: str, keys: list[str]) -> str:

@@ -3,9 +3,12 @@
 import math
 import re
 from decimal import Decimal
+from typing import Any
 
 LARGEST = 2**63 - 1
 """Kubernetes keeps quantities in 64 bits, and makes a larger one silently this."""
+LEAST_BYTES = 2**20
+LEAST_CORES = Decimal("0.001")
 
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
@@ -48,6 +51,48 @@ def cores_of(quantity: str) -> Decimal:
     if number > LARGEST:
         raise ValueError(f"expected at most {LARGEST} cores: Kubernetes counts no further")
     return Decimal(math.ceil(number * 1000)) / 1000
+
+
+def check_bytes(quantity: str) -> None:
+    """Raise ValueError for what is no quantity of bytes, or less than 1Mi: then a unit was forgotten."""
+    number = bytes_of(quantity)
+    if number <= 0:
+        raise ValueError("expected more than 0 bytes")
+    if number < LEAST_BYTES:
+        meant = f"; {quantity} alone is {number} bytes - did you mean {quantity}Mi or {quantity}Gi?" if quantity.isdecimal() else ""
+        raise ValueError(f"expected at least 1Mi{meant}")
+
+
+def check_cores(quantity: str) -> None:
+    """Raise ValueError for what is no amount of cpu, or less than Kubernetes counts: it would round it up to 1m."""
+    cores = cores_of(quantity)
+    if cores <= 0:
+        raise ValueError("expected more than 0 cores")
+    if (quantity_of(quantity) or 0) < LEAST_CORES:
+        raise ValueError("expected at least 1m, a thousandth of a core: Kubernetes counts no finer")
+
+
+def cores_as_text(said: Any) -> Any:
+    """Return a plain number of cores (4, 0.5) as text, and anything else as it stands; ValueError as `check_cores`."""
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        return said
+    if abs(said) > LARGEST:
+        # Python refuses to write numbers of thousands of digits.
+        raise ValueError(f"expected at most {LARGEST} cores: Kubernetes counts no further")
+    text = f"{Decimal(repr(said)).normalize():f}"
+    # Here, so that a sentence shows the number as it was written.
+    check_cores(text)
+    return text
+
+
+def refuse_number(said: Any) -> Any:
+    """Raise ValueError for a bare number where bytes belong, with what may be meant; return anything else as it stands."""
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        return said
+    meant = ""
+    if isinstance(said, int) and 0 < said < LARGEST:
+        meant = f" - did you mean {said_bytes(said)}?" if said >= LEAST_BYTES else f" - did you mean {said}Mi or {said}Gi?"
+    raise ValueError(f"{_BYTES}, with its unit{meant}")
 
 
 def seconds_of(duration: str) -> int:

@@ -17,9 +17,9 @@ A key is said in `product.yaml` for all stacks, in `settings/tiers/<tier>.yaml` 
 `switchyard:<key>`. The later wins; maps merge, lists replace, `null` takes away what an earlier one says. `./sy explain KEY` tells
 which one counts.
 
-Quantities are written as Kubernetes writes them: `512Mi`, `1.5Gi`, `20G`, `12e6` bytes; `250m`, `1.5` cores. Durations: `30s`,
-`5m`, `2h`, `14d`. Secrets are flat keys beside these, set with `pulumi config set --secret NAME`; `app.secrets`,
-`images.login.password` and `<service>.external.password` name them.
+Quantities are written as Kubernetes writes them: `512Mi`, `1.5Gi`, `20G`, `12e6` bytes; `250m`, `1.5` cores, with or
+without quotes. Durations: `30s`, `5m`, `2h`, `14d`. Secrets are flat keys beside these, set with
+`pulumi config set --secret NAME`; `app.secrets`, `images.login.password` and `<service>.external.password` name them.
 """
 _NAMED = {"web": "<name>", "sidekiq": "<pool>", "processes": "<name>", "schedules": "<name>", "redis": "<name>"}
 _SHARED = ("Resources", "Volume", "Placement", "Toleration", "External", "FileHealth", "HttpHealth", "Queue")

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from settings import cron, references
-from settings.quantities import bytes_of, cores_of, seconds_of
+from settings.quantities import bytes_of as bytes_of
+from settings.quantities import check_bytes, check_cores, cores_as_text, refuse_number, seconds_of
+from settings.quantities import cores_of as cores_of
 
 
 class Model(BaseModel):
@@ -37,18 +39,6 @@ def defaults_inside(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
     defaults = {name: field.default for name, field in model.model_fields.items()}
     said = {name: default.model_dump(exclude_unset=True) for name, default in defaults.items() if isinstance(default, BaseModel)}
     return {name: values for name, values in said.items() if values}
-
-
-def _bytes(value: str) -> str:
-    if bytes_of(value) <= 0:
-        raise ValueError("expected more than 0 bytes")
-    return value
-
-
-def _cores(value: str) -> str:
-    if cores_of(value) <= 0:
-        raise ValueError("expected more than 0 cores")
-    return value
 
 
 def _duration(value: str) -> str:
@@ -98,10 +88,27 @@ _ENV_NAME = _matches(r"[A-Za-z_][A-Za-z0-9_]*", "expected the name of a config v
 _PATH = _matches(r"/[^\x00]*", "expected an absolute path such as /app/tmp", "absolute path")
 _PEM = r"(?s:.*)-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----(?s:.*)"
 
-Bytes = Annotated[str, AfterValidator(_bytes), _text(r"^[0-9.]+([eE][+-]?[0-9]{1,2}|[kMGTPE]|[KMGTPE]i)?$", "bytes")]
-"""Memory or storage as Kubernetes writes it: 512Mi, 1.5Gi, 20G, 12e6."""
-Cpu = Annotated[str, AfterValidator(_cores), _text(r"^[0-9.]+([eE][+-]?[0-9]{1,2}|[numkMGTPE]|[KMGTPE]i)?$", "cores")]
-"""Processor time as Kubernetes writes it: 250m or 1.5, in cores."""
+Bytes = Annotated[
+    str,
+    _checked(check_bytes),
+    BeforeValidator(refuse_number),
+    _text(r"^[0-9.]+([eE][+-]?[0-9]{1,2}|[kMGTPE]|[KMGTPE]i)?$", "bytes"),
+]
+"""Memory or storage as Kubernetes writes it: 512Mi, 1.5Gi, 20G, 12e6; at least 1Mi. A bare number is refused: its unit is missing."""
+Cpu = Annotated[
+    str,
+    _checked(check_cores),
+    BeforeValidator(cores_as_text),
+    WithJsonSchema(
+        {
+            "type": ["string", "number"],
+            "pattern": r"^[0-9.]+([eE][+-]?[0-9]{1,2}|[numkMGTPE]|[KMGTPE]i)?$",
+            "minimum": 0.001,
+            "x-type": "cores",
+        }
+    ),
+]
+"""Processor time as Kubernetes writes it, in cores: 250m, 1.5, also as a plain number; at least 1m. Kept as text."""
 Duration = Annotated[str, AfterValidator(_duration), _text(r"^[0-9]+[smhd]$", "duration")]
 """A length of time: 30s, 5m, 2h, 14d."""
 Cron = Annotated[str, _checked(cron.times_of), _text(r"^\s*(\S+\s+){4}\S+\s*$", "five cron fields")]

@@ -130,7 +130,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("text for a number", {"postgres": {"members": "3"}}, "postgres.members: '3': expected a whole number, without quotes"),
     ("a number for text", {"app": {"config": {"A": 5}}}, "app.config.A: 5: expected text; put quotes around a number"),
     ("text for a map", {"postgres": "none"}, "postgres: 'none': expected a map of settings"),
-    ("text for a list", {"release": {"command": "rake"}}, "release.command: 'rake': expected a list"),
+    ("text for a list", {"release": {"command": "rake"}}, "release.command: 'rake': expected a list of words such as [rake]"),
     ("text for a truth", {"web": {"web": {"singleton": "yes"}}}, "web.web.singleton: 'yes': expected true or false, without quotes"),
     ("too few", {"postgres": {"members": 0}}, "postgres.members: 0: expected a number greater than or equal to 1"),
     ("too many", {"web": {"web": {"replicas": 101}}}, "web.web.replicas: 101: expected a number less than or equal to 100"),
@@ -157,6 +157,73 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
         "mqtt.resources.cpu: '2 cores': expected an amount of cpu such as 250m or 1.5 (cores) - did you mean 2?",
     ),
     ("no cpu at all", {"mqtt": {"resources": {"cpu": "0m"}}}, "mqtt.resources.cpu: '0m': expected more than 0 cores"),
+    (
+        "less cpu than Kubernetes counts",
+        {"mqtt": {"resources": {"cpu": "100u"}}},
+        "mqtt.resources.cpu: '100u': expected at least 1m, a thousandth of a core: Kubernetes counts no finer",
+    ),
+    (
+        "less cpu than Kubernetes counts, as a number",
+        {"mqtt": {"resources": {"cpu": 0.0005}}},
+        "mqtt.resources.cpu: 0.0005: expected at least 1m, a thousandth of a core: Kubernetes counts no finer",
+    ),
+    (
+        "a negative number of cores",
+        {"mqtt": {"resources": {"cpu": -1}}},
+        "mqtt.resources.cpu: -1: expected an amount of cpu such as 250m or 1.5 (cores)",
+    ),
+    (
+        "more cores than can be counted",
+        {"mqtt": {"resources": {"cpu": 10**5000}}},
+        "mqtt.resources.cpu: a number of more than 20 digits: expected at most 9223372036854775807 cores: Kubernetes counts no further",
+    ),
+    (
+        "true for cores",
+        {"mqtt": {"resources": {"cpu": True}}},
+        "mqtt.resources.cpu: True: expected text; put quotes around a number",
+    ),
+    (
+        "memory without a unit",
+        {"mqtt": {"resources": {"memory": 512}}},
+        "mqtt.resources.memory: 512: expected a quantity of bytes such as 512Mi, 1.5Gi or 20G, with its unit - "
+        "did you mean 512Mi or 512Gi?",
+    ),
+    (
+        "memory in bytes",
+        {"mqtt": {"resources": {"memory": 536870912}}},
+        "mqtt.resources.memory: 536870912: expected a quantity of bytes such as 512Mi, 1.5Gi or 20G, with its unit - did you mean 512Mi?",
+    ),
+    (
+        "a volume whose unit was forgotten",
+        {"postgres": {"volume": {"size": "10"}}},
+        "postgres.volume.size: '10': expected at least 1Mi; 10 alone is 10 bytes - did you mean 10Mi or 10Gi?",
+    ),
+    (
+        "a volume below 1Mi",
+        {"redis": {"jobs": {"volume": {"size": "1023Ki"}}}},
+        "redis.jobs.volume.size: '1023Ki': expected at least 1Mi",
+    ),
+    (
+        "a command in one text",
+        {"web": {"web": {"command": "bundle exec puma"}}},
+        "web.web.command: 'bundle exec puma': expected a list of words such as [bundle, exec, puma]",
+    ),
+    (
+        "a command with words that are quoted",
+        {"release": {"command": "bin/rails runner -e 5 'puts 1'"}},
+        """release.command: "bin/rails runner -e 5 'puts 1'": expected a list of words such as [bin/rails, runner, -e, "5", "puts 1"]""",
+    ),
+    (
+        "a command that needs a shell",
+        {"release": {"command": "a && b"}},
+        """release.command: 'a && b': expected a list of words such as [sh, -c, "a && b"]""",
+    ),
+    (
+        "a command with a quote that does not end",
+        {"release": {"command": "say 'it"}},
+        """release.command: "say 'it": expected a list of words such as [bundle, exec, puma]""",
+    ),
+    ("a list of secrets in one text", {"app": {"secrets": "hunter2 hunter3"}}, "app.secrets: expected a list"),
     (
         "a wrong duration",
         {"consumer": {"stop_within": "5 min"}},
