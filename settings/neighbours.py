@@ -1,26 +1,41 @@
 """Names that only one stack can hold: looked for in the files of the other stacks beside it."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any, cast
 
 from settings.errors import SettingsError
-from settings.layers import Layer, stack_document
-from settings.problems import Path, Problem
+from settings.layers import Layer, StackDocument, layers_of, merged, stack_document
+from settings.problems import Path, Problem, says
 
 if TYPE_CHECKING:
     from settings.stack import Settings
 
 
 def problems(stack: str, settings: "Settings", layers: list[Layer], root: File) -> Iterator[Problem]:
-    """Yield a problem for each host name that is not this stack's alone."""
+    """Yield a problem for each host name, and for a namespace in its cluster, that is not this stack's alone."""
     held = held_names(settings)
+    mine = settings.namespace or f"{settings.product}-{stack}"
     for layer in layers[:-1]:
         if "domain" in layer.values and settings.domain == layer.values["domain"]:
             yield Problem(("domain",), "all stacks would share it: say it in each stack's own file", settings.domain)
-    for file in sorted(root.glob("Pulumi.?*.yaml")) if held else []:
-        if file.name != f"Pulumi.{stack}.yaml":
-            yield from _shared(settings, held, file)
+    says_mine = _namespace_pattern(mine)
+    inherited = any("namespace" in layer.values for layer in layers[:-1])
+    for file in sorted(root.glob("Pulumi.?*.yaml")):
+        other = _stack_of(file)
+        if other == stack:
+            continue
+        # Most files name nothing of ours, and reading text costs a fiftieth of reading YAML.
+        text = _text(file)
+        named = any(name.removeprefix("mqtt.").encode() in text for name in held)
+        here = settings.cluster.identifier.encode() in text or b"identifier" not in text
+        same = here and (inherited or mine.endswith(f"-{other}") or says_mine.search(text) is not None)
+        theirs = _document(file) if named or same else None
+        if theirs and named:
+            yield from _shared(settings, held, file, theirs)
+        if theirs and same:
+            yield from _same_namespace(settings, mine, file, theirs)
 
 
 def held_names(settings: "Settings") -> dict[str, Path]:
@@ -32,27 +47,60 @@ def held_names(settings: "Settings") -> dict[str, Path]:
     return held
 
 
-def _shared(settings: "Settings", held: dict[str, Path], file: File) -> Iterator[Problem]:
-    # Most files name none of ours, and reading text costs a fiftieth of reading YAML.
+def _stack_of(file: File) -> str:
+    return file.name.removeprefix("Pulumi.").removesuffix(".yaml")
+
+
+def _namespace_pattern(namespace: str) -> re.Pattern[bytes]:
+    """Return what finds a file that says this namespace, or says one in a way that only YAML can read."""
+    return re.compile(rb"""namespace["']?\s*:\s*(?:["']?%s["']?(?![A-Za-z0-9._-])|[&*!|>])""" % re.escape(namespace).encode())
+
+
+def _text(file: File) -> bytes:
     try:
-        text = file.read_bytes()
+        return file.read_bytes()
     except OSError:
-        return
-    if not any(name.removeprefix("mqtt.").encode() in text for name in held):
-        return
+        return b""
+
+
+def _document(file: File) -> StackDocument | None:
     try:
-        other = stack_document(file)
+        return stack_document(file)
     except SettingsError:
         # What is wrong with another stack's file is said when that stack is read.
-        return
+        return None
+
+
+def _shared(settings: "Settings", held: dict[str, Path], file: File, other: StackDocument) -> Iterator[Problem]:
     theirs = _names_of(other.values)
     for name in sorted(held.keys() & theirs.keys()):
         line = other.lines.get(theirs[name]) or other.lines.get(theirs[name][:1])
         place = f"{file.name}:{line}" if line else file.name
-        tier = other.values.get("tier")
-        below = tier == "production" and settings.tier != "production"
-        why = f"it is production's, and a {settings.tier} stack can not hold it" if below else "two stacks can not hold one name"
-        yield Problem(held[name], f"is also said in {place}: {why}", name)
+        below = other.values.get("tier") == "production"
+        yield Problem(held[name], f"is also said in {place}: {_why(settings, below, 'name')}", name)
+
+
+def _same_namespace(settings: "Settings", mine: str, file: File, other: StackDocument) -> Iterator[Problem]:
+    """Yield a problem when the other stack's namespace, said or made of its name, is this one's in the same cluster."""
+    try:
+        layers = layers_of(_stack_of(file), other.values, file.parent)
+    except SettingsError:
+        return
+    tree: Mapping[str, Any] = merged(layers)
+    cluster: Any = tree.get("cluster")
+    identifier = cast("Mapping[str, Any]", cluster).get("identifier") if isinstance(cluster, dict) else None
+    if identifier != settings.cluster.identifier or (tree.get("namespace") or f"{tree.get('product')}-{_stack_of(file)}") != mine:
+        return
+    line = other.lines.get(("namespace",))
+    place = f"{file.name}:{line}" if line else f"{file.name}{'' if says(tree, ('namespace',)) else ' by default'}"
+    why = _why(settings, tree.get("tier") == "production", "namespace")
+    reason = f"is also the namespace of {place} in the cluster {identifier}: {why}; say another one with `namespace:`"
+    yield Problem(("namespace",), reason, mine, (("product",), ("cluster", "identifier")))
+
+
+def _why(settings: "Settings", productions: bool, what: str) -> str:
+    below = productions and settings.tier != "production"
+    return f"it is production's, and a {settings.tier} stack can not hold it" if below else f"two stacks can not hold one {what}"
 
 
 def _names_of(values: dict[str, Any]) -> dict[str, Path]:

@@ -1,5 +1,6 @@
 """What must fit together: names, config vars, queues, and services with those who use them."""
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ OWN_NAMES = (
     "elasticsearch-members",
 )
 """Names of pods and Services of the stack's own: the provider would write one over the other and say nothing."""
+_PASSWORD = re.compile(r"://[^/\s:@]*:(?!\$\(\w+\)@|\$\{\w+\}@)[^/\s@]+@")
+"""A password inside an address. $(NAME) and ${NAME} are none: something puts one in their place."""
 _MADE_FOR_WEB = {"PORT": "port", "RAILS_MAX_THREADS": "threads", "WEB_CONCURRENCY": "concurrency"}
 _MADE_FOR_SIDEKIQ = {"RAILS_MAX_THREADS": "concurrency", "SIDEKIQ_TIMEOUT": "stop_within"}
 
@@ -34,6 +37,7 @@ def problems(settings: "Settings") -> Iterator[Problem]:
     yield from _queues(settings)
     yield from _names(settings)
     yield from _config_vars(settings)
+    yield from _in_clear(settings)
     yield from _heartbeats(settings)
     yield from _overridden(settings)
     yield from _caches(settings)
@@ -103,6 +107,17 @@ def _config_vars(settings: "Settings") -> Iterator[Problem]:
         if var in first:
             yield Problem(path, f"config var {var} is already made by {first[var]}")
         first.setdefault(var, owner)
+
+
+def _in_clear(settings: "Settings") -> Iterator[Problem]:
+    """Yield a problem, without the value, for each config var whose address has a password in it."""
+    groups = {"web": settings.web, "sidekiq": settings.sidekiq, "processes": settings.processes, "schedules": settings.schedules}
+    said: list[tuple[Path, dict[str, str]]] = [(("app", "config"), settings.app.config), (("consumer", "config"), settings.consumer.config)]
+    said += [((group, name, "config"), process.config) for group, members in groups.items() for name, process in members.items()]
+    for where, config in said:
+        for var in (var for var, value in config.items() if _PASSWORD.search(value)):
+            reason = f"a password in clear: name {var} under app.secrets and set it with `pulumi config set --secret {var}`"
+            yield Problem((*where, var), reason)
 
 
 def _heartbeats(settings: "Settings") -> Iterator[Problem]:

@@ -25,7 +25,7 @@ config:
     web: {threads: null}
   switchyard:app:
     secrets: [SENTRY_DSN, STRIPE_KEY]
-    config: {PROXY: "http://user:hunter2-Do-Not-Print@proxy", API_KEY: hunter2-Do-Not-Print}
+    config: {PROXY: "http://hunter2-Do-Not-Print@proxy", API_KEY: hunter2-Do-Not-Print}
   switchyard:SENTRY_DSN:
     secure: v1:hunter2-Do-Not-Print
 """

@@ -129,10 +129,17 @@ def test_nothing_secret_is_copied(root):
 
 
 def test_an_address_with_a_password_in_it_is_not_copied_and_said(root):
-    add(root, app={"config": {"SEARCH": "https://user:hunter2@search.example/", "PLAIN": "https://search.example/"}})
+    add(root, mqtt={"annotations": {"dns": "https://user:hunter2@dns.example/", "plain": "https://dns.example/"}})
     done, said = made(root)
-    assert said["app"]["config"] == {"PLAIN": "https://search.example/"}
-    assert done.left_out == ["app.config.SEARCH: there is a password in it; set it as a secret"]
+    assert said["mqtt"]["annotations"] == {"plain": "https://dns.example/"}
+    assert done.left_out == ["mqtt.annotations.dns: there is a password in it; set it as a secret"]
+
+
+def test_a_source_with_a_password_in_its_config_vars_is_refused_before_anything_is_copied(root):
+    add(root, app={"config": {"SEARCH": "https://user:hunter2@search.example/"}})
+    with pytest.raises(SettingsError, match=r"app\.config\.SEARCH: a password in clear") as caught:
+        made(root)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_fork_gets_no_database_and_no_broker_of_its_source(root):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from settings import Settings, SettingsError, resolve
+from settings import Settings, SettingsError, neighbours, resolve
 from settings.capacity import connections
 from settings.footprint import Footprint, total
 from settings.loader import read_stack_file
@@ -306,6 +306,55 @@ class TestBudgets:
         assert parts["postgres"] == Footprint("postgres", 3, 0, Decimal("0.25"), GIB, 10 * GIB, ("postgres",))
 
 
+class TestCores:
+    @pytest.mark.parametrize(
+        ("said", "kept"), [(4, "4"), (0.5, "0.5"), (1.0, "1"), (0.001, "0.001"), (100.0, "100"), ("1500m", "1500m"), ("2", "2")]
+    )
+    def test_a_plain_number_is_kept_as_kubernetes_writes_it(self, said: Any, kept: str) -> None:
+        assert made({"mqtt": {"resources": {"cpu": said}}}).mqtt.resources.cpu == kept
+
+    def test_a_budget_in_plain_numbers_is_compared_like_one_in_text(self) -> None:
+        made({"budget": {"cpu": 40, "memory": "100Gi", "storage": "1Ti"}})
+        [sentence] = refusal({"budget": {"cpu": 0.5, "memory": "100Gi", "storage": "1Ti"}})
+        assert sentence.startswith("Pulumi.x.yaml: budget.cpu: '0.5': the stack asks for ")
+
+
+class TestPasswordsInClear:
+    SENTINEL = "hunter2-Do-Not-Print"
+
+    @pytest.mark.parametrize(
+        ("said", "key"),
+        [
+            ({"app": {"config": {"A_URL": "%s"}}}, "app.config.A_URL"),
+            ({"web": {"web": {"config": {"A_URL": "%s"}}}}, "web.web.config.A_URL"),
+            ({"sidekiq": {"alerts": {"config": {"A_URL": "%s"}}}}, "sidekiq.alerts.config.A_URL"),
+            ({"consumer": {"config": {"A_URL": "%s"}}}, "consumer.config.A_URL"),
+            ({"processes": {"clock": {"command": ["c"], "config": {"A_URL": "%s"}}}}, "processes.clock.config.A_URL"),
+            ({"schedules": {"n": {"command": ["c"], "cron": "0 3 * * *", "config": {"A_URL": "%s"}}}}, "schedules.n.config.A_URL"),
+        ],
+    )
+    @pytest.mark.parametrize("address", ["postgres://user:%s@host", "rediss://:%s@host:6379/0", "see https://u:%s@h/x and http://y"])
+    def test_an_address_with_a_password_is_refused_and_not_shown(self, said: dict[str, Any], key: str, address: str) -> None:
+        config = yaml.safe_load(yaml.safe_dump(said).replace("%s", address % self.SENTINEL))
+        assert refusal(config) == [
+            f"Pulumi.x.yaml: {key}: a password in clear: name A_URL under app.secrets and set it with `pulumi config set --secret A_URL`"
+        ]
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "https://public-key@sentry.example.com/1",
+            "http://host:8080/@user",
+            "postgres://user:$(PASSWORD)@host",
+            "postgres://user:${PASSWORD}@host",
+            "https://host:8080/a:b@c",
+            "mailto:help@example.com",
+        ],
+    )
+    def test_an_address_without_one_is_taken(self, address: str) -> None:
+        assert made({"app": {"config": {"A_URL": address}}}).app.config["A_URL"] == address
+
+
 class TestGracePeriods:
     def test_each_is_longer_than_what_is_waited_for_inside(self) -> None:
         said = made({"web": {"web": {"stop_within": "90s"}}, "processes": {"p": {"command": ["p"], "stop_within": "10m"}}})
@@ -377,6 +426,69 @@ class TestNamesOfOtherStacks:
         assert self.problems(house, "try") == [
             "product.yaml:2: domain: 'everybody.example.com': all stacks would share it: say it in each stack's own file"
         ]
+
+    def test_two_stacks_in_one_cluster_can_not_say_one_namespace(self, house: Path) -> None:
+        self.file(house, "a", "staging", namespace="lamps")
+        self.file(house, "b", "staging", namespace="lamps")
+        assert self.problems(house, "b") == [
+            "Pulumi.b.yaml:5: namespace: 'lamps': is also the namespace of Pulumi.a.yaml:5 in the cluster company: "
+            "two stacks can not hold one namespace; say another one with `namespace:`"
+        ]
+        assert len(self.problems(house, "a")) == 1
+
+    def test_a_namespace_made_of_the_stacks_name_counts_on_either_side(self, house: Path) -> None:
+        self.file(house, "try", "staging", namespace="lamp-live")
+        assert self.problems(house, "try") == [
+            "Pulumi.try.yaml:5: namespace: 'lamp-live': is also the namespace of Pulumi.live.yaml by default in the cluster company: "
+            "it is production's, and a staging stack can not hold it; say another one with `namespace:`"
+        ]
+        [sentence] = self.problems(house, "live")
+        assert sentence.startswith("Pulumi.live.yaml: namespace: 'lamp-live' by default: is also the namespace of Pulumi.try.yaml:5 in")
+
+    def test_two_names_that_products_make_the_same_are_one_namespace(self, house: Path) -> None:
+        self.file(house, "eu-x", "staging")
+        self.file(house, "x", "staging", product="lamp-eu")
+        assert len(self.problems(house, "x")) == len(self.problems(house, "eu-x")) == 1
+
+    def test_a_namespace_of_the_shared_layer_is_one_for_all_in_a_cluster(self, house: Path) -> None:
+        (house / "product.yaml").write_text("product: lamp\nnamespace: lamps\n")
+        self.file(house, "a", "staging")
+        assert "is also the namespace of Pulumi.live.yaml in the cluster company" in self.problems(house, "a")[0]
+
+    def test_another_cluster_has_namespaces_of_its_own(self, house: Path) -> None:
+        self.file(house, "a", "staging", namespace="lamps")
+        self.file(house, "b", "staging", namespace="lamps", cluster={"identifier": "company-2"})
+        self.file(house, "c", "staging", namespace="lamp-live", cluster={"identifier": "elsewhere"})
+        assert [self.problems(house, name) for name in "abc"] == [[], [], []]
+
+    def test_a_namespace_that_only_begins_like_anothers_is_another_one(self, house: Path) -> None:
+        self.file(house, "a", "staging", namespace="lamps")
+        self.file(house, "b", "staging", namespace="lamps-2")
+        assert [self.problems(house, name) for name in "ab"] == [[], []]
+
+    @pytest.mark.parametrize("line", ["'lamps'", '"lamps"', "&n lamps", ">-\n    lamps", "\n    lamps", "lamps # ours"])
+    def test_however_yaml_writes_the_namespace_it_is_found(self, house: Path, line: str) -> None:
+        text = f"config:\n  switchyard:tier: staging\n  switchyard:cluster: {{identifier: company}}\n  switchyard:namespace: {line}\n"
+        (house / "Pulumi.a.yaml").write_text(text)
+        self.file(house, "b", "staging", namespace="lamps")
+        assert len(self.problems(house, "b")) == 1
+
+    def test_stacks_on_the_sandbox_are_told_apart_too(self, house: Path) -> None:
+        (house / "settings" / "tiers" / "sandbox.yaml").write_text("cluster: {identifier: sandbox}\n")
+        for name in ("a", "b"):
+            file = house / f"Pulumi.{name}.yaml"
+            file.write_text("config: {'switchyard:tier': sandbox, 'switchyard:namespace': lamps}\n")
+        [sentence] = self.problems(house, "b")
+        assert "is also the namespace of Pulumi.a.yaml:1 in the cluster sandbox" in sentence
+
+    def test_fifty_stacks_that_say_nothing_of_ours_are_not_read_as_yaml(self, house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for number in range(50):
+            self.file(house, f"n{number}", "staging", namespace=f"lamps-{number}", domain=f"n{number}.example.com")
+        self.file(house, "try", "staging", namespace="lamps", domain="try.example.com")
+        read: list[str] = []
+        real = neighbours.stack_document
+        monkeypatch.setattr(neighbours, "stack_document", lambda file: read.append(file.name) or real(file))
+        assert (self.problems(house, "try"), read) == ([], [])
 
 
 class TestEverythingAtOnce:
