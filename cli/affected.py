@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Container, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ def command(base: str, as_json: bool) -> None:
     r"""List the stacks that the working tree makes otherwise than a revision did, one a line.
 
     Both are rendered, each by its own code, without engine, cluster and passphrase; the revision in a temporary folder. What no stack is
-    made of (documents, tests, comments) affects none.
+    made of (documents, tests, comments) affects none. A stack that can not be rendered now is named, and the exit code is 2; the others
+    are listed all the same.
 
     \b
     ./sy affected --base main                        before a pull request
@@ -40,15 +41,17 @@ def command(base: str, as_json: bool) -> None:
     """
     progress = Progress()
     try:
-        found = between(base, ROOT, progress)
+        found, broken = between(base, ROOT, progress)
     finally:
         progress.close()
     if as_json:
         console.result(json.dumps([{"stack": one.stack, "objects": one.objects, "why": one.why} for one in found], indent=2))
-        return
-    for one in found:
-        console.result(line(one))
-    if not found:
+    else:
+        for one in found:
+            console.result(line(one))
+    if broken:
+        raise UserError("\n".join(broken))
+    if not (found or as_json):
         console.note(f"no stack is made otherwise than at {base}")
 
 
@@ -58,17 +61,22 @@ def line(one: Affected) -> str:
     return f"{one.stack}\t{', '.join(filter(None, (count, one.why)))}"
 
 
-def between(base: str, root: Path, progress: Progress) -> list[Affected]:
-    """Return what the working tree of `root` changes since `base`; UserError when there is no such revision, or a stack can not be used."""
+def between(base: str, root: Path, progress: Progress) -> tuple[list[Affected], list[str]]:
+    """Return what the working tree of `root` changes since `base`, and what is wrong with stacks that can not be rendered now.
+
+    UserError when there is no such revision.
+    """
     commit = resolved(base, root)
     with checkout(commit, root) as folder:
         with progress.step(f"rendering {len(names(root))} stacks of the working tree"):
-            after = _required(root)
+            after, broken = _each(root)
         with progress.step(f"rendering {len(names(folder))} stacks of {base}"):
             before = _earlier(folder, base)
-        found = _with_unseen(affected(before, after), root, folder)
+        usable = {stack: one for stack, one in before.items() if stack not in broken}
+        found = _with_unseen(affected(usable, after), root, folder, broken)
     untracked = _untracked(root)
-    return [Affected(one.stack, one.objects, f"{one.why}, not in git yet") if one.stack in untracked else one for one in found]
+    told = [Affected(one.stack, one.objects, f"{one.why}, not in git yet") if one.stack in untracked else one for one in found]
+    return told, list(broken.values())
 
 
 def resolved(base: str, root: Path) -> str:
@@ -102,10 +110,12 @@ def checkout(commit: str, root: Path) -> Generator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _with_unseen(found: Sequence[Affected], root: Path, folder: Path) -> list[Affected]:
+def _with_unseen(found: Sequence[Affected], root: Path, folder: Path, broken: Container[str]) -> list[Affected]:
     """Return what was found, and the stacks whose files say otherwise what no object shows, such as a new secret."""
     by_name = {one.stack: one for one in found}
     for stack in sorted({*names(root)} & {*names(folder)}):
+        if stack in broken:
+            continue
         if keys := unseen(*(config_of(read(place / f"Pulumi.{stack}.yaml")) for place in (folder, root))):
             before = by_name.get(stack, Affected(stack, 0))
             why = ", ".join(filter(None, (before.why, f"its file says otherwise: {', '.join(keys)}")))
@@ -113,28 +123,24 @@ def _with_unseen(found: Sequence[Affected], root: Path, folder: Path) -> list[Af
     return [by_name[stack] for stack in sorted(by_name)]
 
 
-def _required(root: Path) -> dict[str, Any]:
-    """Return the rendered stacks of the working tree."""
-    made = _rendered(root, names(root))
-    if isinstance(made, str):
-        raise UserError(made)
-    return made
-
-
 def _earlier(folder: Path, base: str) -> Mapping[str, Any]:
     """Return the rendered stacks of a revision; those that can not be are a text that says why."""
-    stacks = names(folder)
     if not (folder / "rendering" / "__main__.py").is_file():
-        return dict.fromkeys(stacks, NO_RENDERER.format(revision=base))
+        return dict.fromkeys(names(folder), NO_RENDERER.format(revision=base))
+    made, broken = _each(folder)
+    return made | {stack: f"could not be rendered at {base}: {_last(why)}" for stack, why in broken.items()}
+
+
+def _each(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return all stacks as the code in `folder` renders them, and why those can not be that can not."""
+    stacks = names(folder)
     made = _rendered(folder, stacks)
     if not isinstance(made, str):
-        return made
+        return made, {}
     # One that can not be rendered stops them all.
-    found: dict[str, Any] = {}
-    for stack in stacks:
-        alone = _rendered(folder, [stack])
-        found[stack] = f"could not be rendered at {base}: {_last(alone)}" if isinstance(alone, str) else alone[stack]
-    return found
+    alone = {stack: _rendered(folder, [stack]) for stack in stacks}
+    broken = {stack: why for stack, why in alone.items() if isinstance(why, str)}
+    return {stack: one[stack] for stack, one in alone.items() if not isinstance(one, str)}, broken
 
 
 def _rendered(folder: Path, stacks: Sequence[str]) -> dict[str, Any] | str:

@@ -23,6 +23,7 @@ from reports import budget_text
 from reports.budget import shares
 from reports.budget_text import Asked, Cluster
 from reports.nodes import Node
+from settings import SettingsError
 from settings.layers import PROJECT, layers_of, merged
 from settings.loader import read_stack_file
 from settings.quantities import bytes_of, cores_of
@@ -68,37 +69,50 @@ def command(stacks: tuple[str, ...], nodes: int, node_cpu: Decimal | None, node_
     ./sy budget production --nodes 3 --node-memory 15Gi --node-cpu 4     whether it survives the loss of one
     ./sy budget --json                                                   all stacks, for a script
 
-    Exit code 1: a stack is over its budget.
+    Exit code 1: a stack is over its budget. 2: a stack's settings can not be used; the others are told of all the same.
     """
     wanted = stacks or names()
     progress = Progress()
     with progress.step(f"rendering {len(wanted)} stacks") if len(wanted) > QUIET else nullcontext():
-        told = asked(wanted)
+        told, broken = asked(wanted)
     progress.close()
-    cluster = Cluster(nodes, Node(node_cpu, node_memory))
+    if told:
+        tell(told, Cluster(nodes, Node(node_cpu, node_memory)), as_json=as_json)
+    if broken:
+        raise SettingsError(broken)
+    if any(one.over for one in told):
+        raise SystemExit(FAILED)
+
+
+def tell(told: Sequence[Asked], cluster: Cluster, *, as_json: bool) -> None:
+    """Print what stacks ask for, one by one and together."""
     if as_json:
         console.result(json.dumps(budget_text.as_json(told, cluster), indent=2))
     else:
         reports = [budget_text.table(one, cluster, paint) for one in told]
         reports += [budget_text.together(told)] if len(told) > 1 else []
         console.result("\n\n".join("\n".join(report) for report in reports))
-    if any(one.over for one in told):
-        raise SystemExit(FAILED)
 
 
-def asked(stacks: Sequence[str], root: Path = ROOT) -> list[Asked]:
-    """Return what stacks ask for; SettingsError when one can not be used, for any reason but its budget."""
+def asked(stacks: Sequence[str], root: Path = ROOT) -> tuple[list[Asked], list[str]]:
+    """Return what stacks ask for, and what is wrong with those that can not be used, for any reason but their budget."""
     unknown = [stack for stack in stacks if stack not in names(root)]
     if unknown:
         raise UserError(f"there is no stack {unknown[0]!r}; there is {', '.join(names(root)) or 'none'}")
     wanted = list(dict.fromkeys(stacks))
-    budgets = [declared(stack, root) for stack in wanted]
     with tempfile.TemporaryDirectory(prefix="switchyard-budget-") as folder, ThreadPoolExecutor() as pool:
-        made = list(pool.map(_rendered, wanted, [root] * len(wanted), [Path(folder)] * len(wanted)))
-    return [
-        Asked(stack, shares(one.objects()), budget, placed="nodeSelector" in json.dumps(one.objects()))
-        for stack, one, budget in zip(wanted, made, budgets, strict=True)
-    ]
+        made = list(pool.map(_asked, wanted, [root] * len(wanted), [Path(folder)] * len(wanted)))
+    broken = [problem for one in made if isinstance(one, SettingsError) for problem in one.problems]
+    return [one for one in made if isinstance(one, Asked)], broken
+
+
+def _asked(stack: str, root: Path, folder: Path) -> Asked | SettingsError:
+    try:
+        budget = declared(stack, root)
+        objects = _rendered(stack, root, folder).objects()
+    except SettingsError as error:
+        return error
+    return Asked(stack, shares(objects), budget, placed="nodeSelector" in json.dumps(objects))
 
 
 def declared(stack: str, root: Path = ROOT) -> Budget | None:

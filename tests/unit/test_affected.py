@@ -102,7 +102,9 @@ def commit(root, name):
 
 
 def told(repository, base):
-    return {one.stack: one for one in between(base, repository, Progress())}
+    found, broken = between(base, repository, Progress())
+    assert broken == []
+    return {one.stack: one for one in found}
 
 
 class TestACheckout:
@@ -124,6 +126,20 @@ class TestACheckout:
         found = told(repository, "bare")
         assert set(found) == {"staging", "twin", "fresh", "gone"}
         assert found["twin"].why == "there is no renderer in bare, so what it had is not known"
+
+    def test_stacks_that_can_not_be_rendered_now_are_all_named_and_the_others_still_listed(self, repository, monkeypatch):
+        whole = {name: (repository / f"Pulumi.{name}.yaml").read_text() for name in ("twin", "fresh")}
+        try:
+            write(repository, "twin", stack("twin", {"web": {"web": {"replicas": "many"}}}))
+            (repository / "Pulumi.fresh.yaml").write_text("config: [\n")
+            monkeypatch.setattr("cli.affected.ROOT", repository)
+            done = CliRunner().invoke(command, ["--base", "good"])
+        finally:
+            for name, text in whole.items():
+                (repository / f"Pulumi.{name}.yaml").write_text(text)
+        assert [row.split("\t")[0] for row in done.stdout.splitlines()] == ["gone", "staging"]
+        assert isinstance(done.exception, UserError)
+        assert "Pulumi.twin.yaml" in str(done.exception) and "Pulumi.fresh.yaml" in str(done.exception)
 
     def test_nothing_stays_behind(self, repository, monkeypatch, tmp_path):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -159,7 +175,7 @@ class TestACheckout:
             resolved("main", tmp_path)
 
     def test_the_command_prints_a_stack_a_line(self, repository, monkeypatch):
-        monkeypatch.setattr("cli.affected.between", lambda *_: [Affected("staging", 2), Affected("fresh", 80, "new")])
+        monkeypatch.setattr("cli.affected.between", lambda *_: ([Affected("staging", 2), Affected("fresh", 80, "new")], []))
         assert CliRunner().invoke(command, ["--base", "x"]).stdout == "staging\t2 resources\nfresh\t80 resources, new\n"
         assert json.loads(CliRunner().invoke(command, ["--base", "x", "--json"]).stdout)[0] == {"stack": "staging", "objects": 2, "why": ""}
 

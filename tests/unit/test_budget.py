@@ -7,7 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from cli import budget as module
+from cli.__main__ import main
 from cli.budget import asked, command, declared
+from cli.stack import names
 from reports import budget_text
 from reports.budget import Amount, Share, over, peak, shares, steady
 from reports.budget_text import Cluster
@@ -106,12 +108,12 @@ class TestBudget:
     def test_a_stack_over_its_budget_is_reported_although_its_settings_are_refused(self, root):
         with pytest.raises(SettingsError, match="the budget is 2"):
             subjects(root, ["over"])
-        [found] = asked(["over"], root)
+        [found], _ = asked(["over"], root)
         assert found.over == ["cpu"]
         assert "over its budget at the most: cpu (cpu 125 %" in "\n".join(budget_text.table(found, Cluster()))
 
     def test_one_within_it_says_how_near_it_is(self, root):
-        [found] = asked(["within"], root)
+        [found], _ = asked(["within"], root)
         assert found.over == []
         assert "within its budget at the most: cpu 62 %, memory 54 %" in "\n".join(budget_text.table(found, Cluster()))
 
@@ -124,6 +126,20 @@ class TestBudget:
         made = house(tmp_path, {"wrong": stack("wrong", {"budget": {"cpu": "2", "memory": "lots", "storage": "1Gi"}})})
         with pytest.raises(SettingsError, match=r"budget\.memory"):
             declared("wrong", made)
+
+    def test_stacks_that_can_not_be_used_are_all_named_and_the_others_still_told_of(self, tmp_path, monkeypatch, capsys):
+        wrong = {"replicas": stack("replicas", {"web": {"web": {"replicas": "many"}}}), "typo": stack("typo", {"wob": {}})}
+        made = house(tmp_path, {"good": stack("good"), "unread": {}, **wrong})
+        (made / "Pulumi.unread.yaml").write_text("config: [\n")
+        monkeypatch.setattr(module, "names", lambda _root=made: names(made))
+        monkeypatch.setattr(module, "asked", lambda stacks: asked(stacks, made))
+        done = CliRunner().invoke(command, ["--json"])
+        assert [one["stack"] for one in json.loads(done.stdout)["stacks"]] == ["good"]
+        assert isinstance(done.exception, SettingsError)
+        assert all(f"Pulumi.{name}.yaml" in str(done.exception) for name in ("replicas", "typo", "unread"))
+        assert main(["budget"]) == 2
+        said = capsys.readouterr()
+        assert "good" in said.out and "Pulumi.typo.yaml" in said.err
 
     def test_an_unknown_stack_is_said(self, root):
         with pytest.raises(UserError, match="there is no stack 'nope'"):
@@ -170,7 +186,7 @@ class TestALostNode:
         assert without_room([share("web", 3, cpu="1500m")], 2, Node(cpu=Decimal(2))) == ["web-2"]
 
     def test_the_report_names_what_stops_and_why(self, root):
-        [found] = asked(["plain"], root)
+        [found], _ = asked(["plain"], root)
         told = "\n".join(budget_text.table(found, Cluster(2, Node(Decimal(8), 32 * GI))))
         assert "mqtt: 1 of 3 members left, and it needs 2" in told
         assert "redis-jobs: its only pod" in told
