@@ -34,7 +34,7 @@ def read() -> tuple[Settings, Secrets]:
         raise pulumi.RunError(str(error)) from None
     names = [name for name in settings.secret_names() if name in flat]
     secrets = Secrets({name: config.require_secret(name) for name in names}, {name: fingerprint(flat[name]) for name in names})
-    refuse(settings.lacks(pulumi.get_stack(), names))
+    refuse(settings.lacks(settings.cures(pulumi.get_stack()), names))
     return settings, secrets
 
 

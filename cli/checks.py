@@ -41,19 +41,14 @@ def refuse_far_images(stack: Stack) -> None:
     refuse([f"image {reference}: {FAR}" for reference in references if not reference.startswith(f"{layout.REGISTRY}/")])
 
 
-def refuse_absent(reference: str, crane: Path | None, *, on_sandbox: bool) -> None:
-    """Raise SettingsError for an image that its registry does not have, or that the sandbox could not pull."""
-    if on_sandbox and not reference.startswith(f"{layout.REGISTRY}/"):
+def refuse_absent(reference: str, crane: Path | None, stack: Stack) -> None:
+    """Raise SettingsError for an image of a stack's app that its registry does not have, or that the sandbox could not pull."""
+    if stack.on_sandbox and not reference.startswith(f"{layout.REGISTRY}/"):
         refuse([f"image {reference}: {FAR}"])
     if crane is None:
         console.warning("there is no crane on this machine: not checked whether the image can be pulled")
         return
-    refuse(list(_pull_problem(reference, _manifest(crane, reference))))
-
-
-def set_secret(stack: Stack, name: str) -> str:
-    """Return the command that sets a secret of the stack."""
-    return stack.set_secret(name)
+    refuse(list(_pull_problem(reference, _manifest(crane, reference), stack.cures.copy(stack.settings.app.image))))
 
 
 def refuse(problems: Sequence[str]) -> None:
@@ -114,10 +109,11 @@ def check_images(stack: Stack, crane: Path | None) -> None:
     if crane is None:
         console.warning("there is no crane on this machine: not checked whether the images can be pulled")
         return
-    references = [stack.settings.images.reference(name) for name in stack.settings.image_names()]
+    references = {name: stack.settings.images.reference(name) for name in stack.settings.image_names()}
     with ThreadPoolExecutor(4) as pool:
-        answers = [pool.submit(_manifest, crane, reference) for reference in references]
-    refuse([problem for reference, said in zip(references, answers, strict=True) for problem in _pull_problem(reference, said.result())])
+        answers = pool.map(_manifest, [crane] * len(references), references.values())
+        said = dict(zip(references, answers, strict=True))
+    refuse([one for name, reference in references.items() for one in _pull_problem(reference, said[name], stack.cures.copy(name))])
 
 
 def all_of(*checks: Callable[[], None]) -> None:
@@ -133,8 +129,8 @@ def _manifest(crane: Path, reference: str) -> str:
     return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no answer"])[-1]
 
 
-def _pull_problem(reference: str, said: str) -> Iterator[str]:
+def _pull_problem(reference: str, said: str, cure: str) -> Iterator[str]:
     if said and any(word in said for word in AUTH_WORDS):
         console.warning(f"image {reference}: this machine may not read it ({said}); the cluster has pull secrets of its own")
     elif said:
-        yield f"image {reference} can not be pulled: {said}; copy it there with `./sy images push`"
+        yield f"image {reference} can not be pulled: {said}; {cure}"

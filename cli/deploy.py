@@ -131,7 +131,7 @@ def refuse_others(stack: str, image: str, runs: dict[str, str]) -> None:
 
 def refuse_absent(stack: Stack, image: str) -> None:
     """Raise SettingsError when the image's registry does not have it, or the sandbox can not reach that registry."""
-    checks.refuse_absent(image, machine.find("crane"), on_sandbox=stack.on_sandbox)
+    checks.refuse_absent(image, machine.find("crane"), stack)
 
 
 @contextmanager

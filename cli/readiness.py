@@ -4,7 +4,7 @@ import base64
 import contextlib
 import socket
 import urllib.request
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -103,7 +103,7 @@ def _secrets(stack: Stack) -> Iterator[Point]:
         yield Point("secrets", "done", "a human sets none: the stack makes all of its own when it is brought up")
     for name in wanted:
         if name in missing:
-            yield Point(f"secret {name}", "open", f"is not set: {stack.set_secret(name)}")
+            yield Point(f"secret {name}", "open", f"is not set: {stack.cures.set_secret(name)}")
         else:
             yield Point(f"secret {name}", "done", "is set")
 
@@ -140,9 +140,7 @@ def _images(stack: Stack) -> Point:
         return Point("images", "done", "`./sy up` builds them and pins them in the sandbox's registry")
     said = stack.settings
     if loose := said.unpinned_images():
-        return Point(
-            "images", "open", f"{', '.join(loose)} without a digest: ./sy images push -s {stack.name} && ./sy images pin -s {stack.name}"
-        )
+        return Point("images", "open", _pinning(stack, loose))
     crane = machine.find("crane")
     if crane is None:
         return Point("images", "unknown", "have digests; there is no crane on this machine to ask whether they can be pulled")
@@ -151,6 +149,14 @@ def _images(stack: Stack) -> Point:
     except SettingsError as error:
         return Point("images", "open", error.problems[0])
     return Point("images", "done", "have digests, and their registry has them")
+
+
+def _pinning(stack: Stack, loose: Sequence[str]) -> str:
+    """Say how images without a digest get theirs: ours together, the app's own from where it was pushed to."""
+    own = [f"{name} without a digest: {stack.cures.pin(name)}" for name in loose if stack.cures.is_own(name)]
+    ours = [name for name in loose if not stack.cures.is_own(name)]
+    both = f"./sy images push -s {stack.name} && ./sy images pin -s {stack.name}"
+    return "; ".join([*own, *([f"{', '.join(ours)} without a digest: {both}"] if ours else [])])
 
 
 def _cluster(stack: Stack, target: Target | None) -> Point:

@@ -10,6 +10,7 @@ import yaml
 
 import settings
 from cli.environment import local_workspace, write_private
+from settings.cures import Cures
 from settings.loader import PROJECT, merge, read_stack_file
 from tools.errors import UserError
 from tools.paths import ROOT
@@ -72,18 +73,18 @@ class Stack:
         """What the label switchyard.dev/stack of its namespace says."""
         return f"{self.settings.product}.{self.name}"
 
+    @property
+    def cures(self) -> Cures:
+        """The commands that give it what it lacks; one on the sandbox keeps its secrets in its effective file, which only `sy` names."""
+        return self.settings.cures(self.name, "./sy pulumi" if self.on_sandbox else "pulumi")
+
     def lacks(self) -> list[str]:
         """Return what must still be said before the stack can be brought up, one sentence each."""
-        return [*self.settings.lacks(self.name, self.settings.secret_names()), *self.lacking_secrets()]
+        return self.settings.lacks(self.cures, self.secrets)
 
     def lacking_secrets(self) -> list[str]:
         """Return a sentence for each secret that a human has yet to set, with the command that sets it."""
-        return [f"secret {name} is missing: set it with `{self.set_secret(name)}`" for name in self.missing_secrets()]
-
-    def set_secret(self, name: str) -> str:
-        """Return the command that sets a secret; a stack on the sandbox keeps it in its effective file, which only `sy` names."""
-        program = "./sy pulumi" if self.on_sandbox else "pulumi"
-        return f"{program} -s {self.name} config set --secret {name}"
+        return self.settings.lacking_secrets(self.cures, self.secrets)
 
     def missing_secrets(self) -> list[str]:
         """Return the secrets that a human has yet to set."""

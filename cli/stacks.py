@@ -27,8 +27,8 @@ def preview(name: str, words: tuple[str, ...]) -> None:
     """
     progress = Progress()
     target = for_preview(name, progress)
-    for lack in target.stack.missing_secrets():
-        console.warning(f"secret {lack} is missing: set it with `{checks.set_secret(target.stack, lack)}`")
+    for lack in target.stack.lacking_secrets():
+        console.warning(lack)
     target.engine.ensure_stack()
     progress.close()
     raise SystemExit(target.engine.run(target.engine.preview_argv(*(word for word in words if word != "--")), to_stdout=True))

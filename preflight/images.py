@@ -19,8 +19,11 @@ def images(needs: Needs) -> list[str]:
     return sorted({image for pods in needs.pods for image in pods.images})
 
 
-def pull(needs: Needs, place: Place, image: str, logins: frozenset[str]) -> Iterator[Finding]:
-    """Have a node pull the image anew from its registry; layers that it has already are not sent again."""
+def pull(needs: Needs, place: Place, image: str, logins: frozenset[str], cure: str) -> Iterator[Finding]:
+    """Have a node pull the image anew from its registry; layers that it has already are not sent again.
+
+    `cure` is what to do when the registry does not have it.
+    """
     what, began = f"image {short(image)}", time.monotonic()
     place.wait()
     pods = needs.runs(image)
@@ -46,7 +49,6 @@ def pull(needs: Needs, place: Place, image: str, logins: frozenset[str]) -> Iter
             "name an account that may read it as images.login, or a Secret in images.pull_secrets",
         )
     else:
-        cure = f"copy it there with `./sy images push`, or pin one that is there: `./sy images pin {short(image)}`"
         yield wrong(what, f"{image} can not be pulled: {said}", cure)
 
 

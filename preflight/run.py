@@ -82,13 +82,22 @@ def checks(api: Api, settings: Settings, standing: Standing, needs: Needs, place
     ]
     made += [Check(f"storage class {one or ''}".strip(), ask(storage.storage_class, api, one, protect)) for one in volumes]
     made += [Check(f"volume {one or ''}".strip(), ask(storage.volume, api, needs, place, one, claims)) for one, claims in volumes.items()]
-    made += [Check(f"image {images.short(one)}", ask(images.pull, needs, place, one, logins)) for one in images.images(needs)]
+    made += [
+        Check(f"image {images.short(one)}", ask(images.pull, needs, place, one, logins, copying(settings, needs.stack, one)))
+        for one in images.images(needs)
+    ]
     outside = packets.external_targets(settings)
     made += [Check("network policies", ask(packets.packets, needs, settings, place, packets.policies_of(needs), outside))]
     made += [Check(f"load balancer {name_of(one)}", ask(balancer.balancer, api, needs, place, one)) for one in balancer.wanted(needs)]
     made += [Check(f"gateway {one}", ask(names.gateway, api, one)) for one in settings.edge.namespaces]
     made += [Check(f"name {one}", ask(names.device_name, api, needs, one)) for one in names.device_names(settings)]
     return made + ([Check(f"name {settings.domain}", ask(names.domain, settings.domain))] if settings.domain else [])
+
+
+def copying(settings: Settings, stack: str, image: str) -> str:
+    """Return how an image, as the stack's pods name it, gets to where the cluster pulls it from."""
+    known = {settings.images.reference(name): name for name in settings.image_names()}
+    return settings.cures(stack).copy(known.get(image, image))
 
 
 def run(asked: Sequence[Check], clock: Clock, say: Say) -> list[Finding]:

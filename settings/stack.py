@@ -9,6 +9,7 @@ from pydantic import Field
 
 from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPool, Web
 from settings.backing import NOWHERE, Backing, Elasticsearch, Mqtt, Postgres, Redis, beside
+from settings.cures import Cures
 from settings.footprint import Footprint, footprint
 from settings.types import Bytes, Cidr, Cpu, DnsLabel, EnvName, HostName, Image, Model, Placement, Port, Registry
 
@@ -178,20 +179,19 @@ class Settings(Model):
         """Return the images that would run without a digest, which `up` refuses."""
         return [name for name in self.image_names() if "@sha256:" not in self.images.reference(name)]
 
-    def lacks(self, stack: str, secrets: Container[str]) -> list[str]:
-        """Return what must still be said before `stack` can be brought up, one sentence each; `secrets` are those that are set."""
-        missing = [
-            f"secret {name} is missing: set it with `pulumi -s {stack} config set --secret {name}`"
-            for name in self.secret_names()
-            if name not in secrets
-        ]
-        loose = [f"image {name} has no digest: pin it with `./sy images pin {name} -s {stack}`" for name in self.unpinned_images()]
-        nowhere = (
-            []
-            if self.cluster.context
-            else ["cluster.context is not set: name the kubeconfig context of the cluster to bring the stack up on"]
-        )
-        return [*nowhere, *self._hosts_to_be_named(), *missing, *loose]
+    def cures(self, stack: str, program: str = "pulumi") -> Cures:
+        """Return the commands that give `stack` what it lacks; `program` sets its secrets."""
+        return Cures(stack, self.app.image, program)
+
+    def lacking_secrets(self, cures: Cures, secrets: Container[str]) -> list[str]:
+        """Return a sentence for each secret that a human has yet to set; `secrets` are those that are set."""
+        return [cures.missing(name) for name in self.secret_names() if name not in secrets]
+
+    def lacks(self, cures: Cures, secrets: Container[str]) -> list[str]:
+        """Return what must still be said before a stack can be brought up, one sentence each; `secrets` are those that are set."""
+        nowhere = [] if self.cluster.context else [cures.no_cluster()]
+        loose = [cures.loose(name) for name in self.unpinned_images()]
+        return [*nowhere, *self._hosts_to_be_named(), *self.lacking_secrets(cures, secrets), *loose]
 
     def _hosts_to_be_named(self) -> list[str]:
         """Return a sentence for each service outside whose host a fork left open."""

@@ -446,7 +446,7 @@ def test_a_volume_that_nobody_makes_is_not_called_right(api: Api, checkout: Chec
 def test_an_image_that_is_not_there_is_named(checkout: Checkout, temporary: Callable[..., Place]) -> None:
     image = f"10.118.0.1:5000/switchyard/lamp@{NOTHING}"
     needed = checkout.needs(APP_ALONE | {"images": {"pinned": {"lamp": image}}})
-    told(only(images.pull(needed, temporary(needed), image, frozenset())), "wrong", image, "not found", "images push")
+    told(only(images.pull(needed, temporary(needed), image, frozenset(), "push it")), "wrong", image, "not found", "push it")
 
 
 def test_the_stacks_pull_secrets_are_there_while_images_are_pulled(
@@ -462,7 +462,7 @@ def test_the_stacks_pull_secrets_are_there_while_images_are_pulled(
     for name in there.pull_secrets:
         assert api.get(f"{there.path}/secrets/{name}")["data"] == data
     (image,) = images.images(needed)
-    told(only(images.pull(needed, there, image, frozenset())), "right", "pulled")
+    told(only(images.pull(needed, there, image, frozenset(), "")), "right", "pulled")
     assert [one["name"] for one in api.get(f"{there.path}/pods/image-lamp")["spec"]["imagePullSecrets"]] == there.pull_secrets
     told(only(namespace.accepted(api, needed, there.name)), "right")
 

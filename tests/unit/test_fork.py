@@ -340,6 +340,14 @@ def points(root, name="bright-homes", resolver=lambda _host: set()):
     return {point.what: point for point in readiness.points(Stack.load(name, root=root), None, progress, resolver)}
 
 
+def test_the_apps_own_image_is_pinned_by_its_reference_and_the_others_are_copied(root):
+    add(root, app={"image": "shop"})
+    forked(root)
+    said = points(root)["images"].says
+    assert "shop without a digest: ./sy images pin shop=REGISTRY/shop@sha256:… -s bright-homes; " in said
+    assert said.endswith("./sy images push -s bright-homes && ./sy images pin -s bright-homes") and said.count("shop without") == 1
+
+
 def test_a_new_fork_is_told_each_thing_that_it_needs_with_its_state(root):
     add(root, app={"secrets": ["SENTRY_DSN"]})
     forked(root)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from images import catalog
 from settings import SettingsError, load, resolve
 from settings.backing import Postgres
+from settings.cures import DEMO
 from settings.loader import ROOT, merge, read_stack_file
 from settings.types import bytes_of, cores_of, seconds_of
 
@@ -513,8 +515,9 @@ class TestSecrets:
 class TestWhatAStackLacks:
     def test_context_secrets_and_digests_are_listed_one_sentence_each(self) -> None:
         made = resolve("staging", STAGING | {"app": {"secrets": ["SENTRY_DSN", "STRIPE_KEY"]}})
-        assert made.lacks("staging", ["STRIPE_KEY"]) == [
-            "cluster.context is not set: name the kubeconfig context of the cluster to bring the stack up on",
+        assert made.lacks(made.cures("staging"), ["STRIPE_KEY"]) == [
+            "cluster.context is not set: name the kubeconfig context of its cluster; "
+            "or try it on this machine: `./sy fork staging trial --domain HOST --cluster sandbox`",
             "secret SENTRY_DSN is missing: set it with `pulumi -s staging config set --secret SENTRY_DSN`",
             "image lamp has no digest: pin it with `./sy images pin lamp -s staging`",
             "image postgres has no digest: pin it with `./sy images pin postgres -s staging`",
@@ -525,7 +528,23 @@ class TestWhatAStackLacks:
     def test_a_stack_with_everything_lacks_nothing(self) -> None:
         pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in ("lamp", "postgres", "valkey", "rabbitmq")}
         made = resolve("staging", STAGING | {"cluster": {**NAMED, "context": "company"}, "images": {"pinned": pinned}})
-        assert made.lacks("staging", []) == []
+        assert made.lacks(made.cures("staging"), []) == []
+
+    @pytest.mark.parametrize(
+        ("image", "command"),
+        [
+            ("shop", "./sy images pin shop=REGISTRY/shop@sha256:… -s staging"),
+            ("ghcr.io/company/shop:v1", "./sy deploy staging ghcr.io/company/shop@sha256:…"),
+        ],
+    )
+    def test_the_image_of_ones_own_app_is_pinned_by_its_reference_and_ours_by_name(self, image: str, command: str) -> None:
+        made = resolve("staging", STAGING | {"app": {"image": image}})
+        lacks = made.lacks(made.cures("staging"), [])
+        assert f"image {image} has no digest: pin it with `{command}`" in lacks
+        assert "image postgres has no digest: pin it with `./sy images pin postgres -s staging`" in lacks
+
+    def test_the_demos_image_is_among_those_that_are_built_here(self) -> None:
+        assert DEMO in catalog.names()
 
     def test_a_tag_is_no_digest(self) -> None:
         said = STAGING | {"images": {"pinned": {"lamp": "registry.example.com/lamp:v1"}}}

@@ -97,7 +97,7 @@ class TestMutations:
             assert not any("\n" in problem or "Traceback" in problem for problem in error.problems)
         else:
             assert isinstance(made, Settings)
-            made.lacks("any", [])
+            made.lacks(made.cures("any"), [])
             made.footprint()
 
     @settings(max_examples=150, deadline=None)
@@ -184,7 +184,7 @@ class TestText:
             assert all(problem.strip() and "Traceback" not in problem and "\n" not in problem for problem in error.problems)
             assert "hunter2-Do-Not-Print" not in str(error)
         else:
-            made.lacks("any", [])
+            made.lacks(made.cures("any"), [])
 
     @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode(errors="replace")))
