@@ -1,7 +1,6 @@
 """`sy doctor -s STACK`: what of the stack's cluster would make `up` fail or wait."""
 
 import json
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from preflight.findings import Finding, right, unknown, wrong
 from preflight.namespace import Standing
 from preflight.needs import Needs
 from preflight.objects import part, text
+from preflight.scratch import Scratch
 from rendering import render
 from sandbox import layout
 from settings.loader import PROJECT
@@ -70,16 +70,16 @@ def report(name: str, progress: Progress, root: Path = ROOT) -> Report:
     """Ask a stack's cluster everything; SettingsError and UserError as `Stack.open` says them."""
     began = time.monotonic()
     stack = Stack.open(name, root)
-    with tempfile.TemporaryDirectory(prefix="sy-") as folder:
-        file = _file(stack, Path(folder))
+    with Scratch.make() as folder:
+        file = _file(stack, folder)
         final = Stack.load(name, file, root) if stack.on_sandbox else stack
-        found = [*_lacks(stack, final), *_of_cluster(final, file, progress, root)]
+        found = [*_lacks(final), *_of_cluster(final, file, progress, root)]
     return Report(final, found, time.monotonic() - began)
 
 
-def _lacks(stack: Stack, final: Stack) -> list[Finding]:
-    """Return what the stack's settings lack; a sandbox stack keeps its secrets elsewhere than its file."""
-    lacks = [*final.settings.lacks(stack.name, final.settings.secret_names()), *stack.lacking_secrets()]
+def _lacks(stack: Stack) -> list[Finding]:
+    """Return what the stack's settings lack."""
+    lacks = stack.lacks()
     if not lacks:
         return [right("settings", "all that `up` needs is said")]
     file = f"Pulumi.{stack.name}.yaml"

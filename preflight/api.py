@@ -7,11 +7,9 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -21,6 +19,7 @@ from typing import cast
 from urllib.parse import urlencode
 
 from preflight.objects import Object, parts
+from preflight.scratch import Scratch
 
 START_SECONDS = 10
 SECONDS = 10
@@ -45,25 +44,25 @@ class Proxy:
         """Take kubectl's command line up to the subcommand: program, --kubeconfig, --context."""
         self._kubectl = kubectl
         self._env = env
-        self._folder = Path()
+        self._scratch: Scratch | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Api":
         """Start it and return the API behind it; ApiError when kubectl can not: no such file, no such context."""
-        self._folder = Path(tempfile.mkdtemp(prefix="sy-"))
-        path = self._folder / "api"
+        self._scratch = Scratch.make()
+        path, said = self._scratch.path / "api", self._scratch.path / "said"
         argv = ["sh", "-c", WHILE_WE_LIVE, "sh", *self._kubectl, "proxy", f"--unix-socket={path}"]
-        with self._said.open("wb") as said:
+        with said.open("wb") as log:
             # A group of its own: Ctrl-C must not take it away before everything is tidied up.
             self._process = subprocess.Popen(
-                argv, env=dict(self._env), stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True
+                argv, env=dict(self._env), stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
         try:
-            self._wait_for(path)
+            _wait_for(path, said)
         except BaseException:
             self.close()
             raise
-        return Api(path, self._said)
+        return Api(path, said)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop it."""
@@ -78,20 +77,19 @@ class Proxy:
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._scratch:
+            self._scratch.remove()
+            self._scratch = None
 
-    @property
-    def _said(self) -> Path:
-        return self._folder / "said"
 
-    def _wait_for(self, path: Path) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not _listens(path):
-            if said := _complaint(self._said):
-                raise ApiError(0, said)
-            if time.monotonic() > deadline:
-                raise ApiError(0, f"kubectl proxy did not start within {START_SECONDS} s")
-            time.sleep(0.02)
+def _wait_for(path: Path, complaints: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _listens(path):
+        if said := _complaint(complaints):
+            raise ApiError(0, said)
+        if time.monotonic() > deadline:
+            raise ApiError(0, f"kubectl proxy did not start within {START_SECONDS} s")
+        time.sleep(0.02)
 
 
 class Api:

@@ -18,7 +18,7 @@ import yaml
 from click.testing import CliRunner
 
 from cli import __main__ as entry
-from cli import checks, console, demo, engine, kubectl, process, tests, up
+from cli import checks, console, demo, engine, kubectl, preflight, process, tests, up
 from cli.demo import Demo
 from cli.engine import Engine, Lock, Pending, read_locks, read_pending, with_stack_words
 from cli.environment import Workspace, logged_in, users
@@ -331,6 +331,16 @@ def test_a_missing_secret_is_refused_with_the_command_that_sets_it(sandbox_stack
     ):
         checks.refuse_missing_secrets(wanting)
     checks.refuse_missing_secrets(replace(wanting, secrets=("SENTRY_DSN",)))
+
+
+def test_a_missing_secret_is_worded_alike_wherever_it_is_said(sandbox_stack):
+    said = sandbox_stack.settings
+    wanting = replace(sandbox_stack, settings=said.model_copy(update={"app": said.app.model_copy(update={"secrets": ["SENTRY_DSN"]})}))
+    [sentence] = wanting.lacking_secrets()
+    assert sentence in wanting.lacks()
+    found = [one for one in preflight._lacks(wanting) if "SENTRY_DSN" in one.found]
+    assert [f"{one.found}: {one.cure}" for one in found] == [f"Pulumi.sandbox.yaml: {sentence}"]
+    assert not replace(wanting, secrets=("SENTRY_DSN",)).lacking_secrets()
 
 
 def test_an_image_that_the_sandbox_can_not_pull_is_refused_before_anything_is_built(sandbox_stack):

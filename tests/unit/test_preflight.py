@@ -1,8 +1,14 @@
 """What a preflight makes of a cluster's answers; the answers themselves are real in tests/cluster/test_preflight.py."""
 
+import os
 import re
+import subprocess
+import sys
+import tempfile
 import threading
+from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +23,8 @@ from preflight.packets import policies_of
 from preflight.place import Clock, LateError
 from preflight.quantities import amount, shown
 from preflight.room import Node, asked, unplaced
-from preflight.run import run
+from preflight.run import copying, run
+from preflight.scratch import PREFIX, Scratch, sweep
 from preflight.storage import judged
 from rendering import render
 from tools.paths import ROOT
@@ -231,3 +238,52 @@ def test_a_line_has_what_was_found_and_its_cure(capsys):
     Report(Stack.load("production"), [wrong("quota", "too small", "raise it")], 12.3).write()
     out = capsys.readouterr().out
     assert re.search(r"WRONG +quota +too small; raise it", out) and "0 right, 1 wrong, 0 can not be known (12 s)" in out
+
+
+# What stays behind
+
+HOLDING = "import sys, time; from preflight.scratch import Scratch; made = Scratch.make(); print(made.path, flush=True); time.sleep(60)"
+
+
+@contextmanager
+def holder(folder):
+    argv, env = [sys.executable, "-c", HOLDING], {**os.environ, "TMPDIR": str(folder)}
+    with subprocess.Popen(argv, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout
+            yield running, Path(running.stdout.readline().strip())
+        finally:
+            running.kill()
+
+
+def test_the_folder_of_a_killed_run_is_removed_by_the_next_and_that_of_a_living_one_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with holder(tmp_path) as (killed, left), holder(tmp_path) as (_, held):
+        (left / "said").write_text("x")
+        killed.kill()
+        killed.wait()
+        with Scratch.make() as own:
+            assert {*tmp_path.iterdir()} == {own, held}
+        assert [*tmp_path.iterdir()] == [held]
+
+
+def test_what_only_has_such_a_name_is_left_alone(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / f"{PREFIX}link").symlink_to(tmp_path / "real")
+    (tmp_path / f"{PREFIX}file").touch()
+    sweep(tmp_path)
+    assert len([*tmp_path.iterdir()]) == 3
+
+
+@pytest.mark.parametrize(
+    ("app", "image", "command"),
+    [
+        ("lamp", "lamp", "./sy images push lamp -s production"),
+        ("shop", "shop", "./sy deploy production REGISTRY/shop@sha256:…"),
+        ("shop", "postgres", "./sy images push postgres -s production"),
+    ],
+)
+def test_the_cure_of_an_image_that_is_not_there_depends_on_whose_it_is(app, image, command):
+    said = Stack.load("production").settings
+    said = said.model_copy(update={"app": said.app.model_copy(update={"image": app})})
+    assert command in copying(said, "production", said.images.reference(image))
