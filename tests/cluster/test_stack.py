@@ -154,7 +154,7 @@ class TestWhoseANamespaceIs:
         result = trial.up()
         assert result.code != 0
         assert f"namespace {taken} on cluster sandbox was made by somebody else" in result.text
-        assert "namespace:" in result.text
+        assert "name another one as switchyard:namespace in Pulumi.taken.yaml" in result.text
         assert trial.project.state("taken") == []
         names = trial.kubectl.get("all,secrets,networkpolicies,serviceaccounts")["items"]
         assert [one["metadata"]["name"] for one in names if one["metadata"]["name"] != "default"] == []
