@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from bench.installation import Installation
+from cli import machine
 from cli import sandbox as cli_sandbox
+from cli.kubectl import Kubectl, find
 from cli.sandbox import Started
+from settings.stack import Cluster
+from tests.cluster import left_behind
 from tests.cluster.trial import PRODUCT_IMAGES, Trial
 from tests.engine.project import Project, stock_environment
 from tools import pulumi_home
@@ -52,6 +56,8 @@ def started() -> Started:
     progress = Progress()
     made = cli_sandbox.start(None, PRODUCT_IMAGES, progress)
     progress.close()
+    cluster = Cluster(identifier="sandbox", kubeconfig=str(made.sandbox.kubeconfig), context=made.sandbox.context)
+    left_behind.remove(Kubectl(find(machine.find_built("kubectl")), cluster, "default"))
     return made
 
 

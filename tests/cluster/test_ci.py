@@ -17,6 +17,7 @@ from cli.kubectl import Kubectl
 from cli.sandbox import Started
 from settings.loader import PROJECT
 from settings.stack import Cluster
+from tests.cluster import left_behind
 from tests.cluster.trial import BARE, PRODUCT_IMAGES, overlay
 from tests.engine.machine import Machine
 
@@ -101,6 +102,7 @@ class Testing:
             capture_output=True,
             check=True,
         )
+        left_behind.forget(f"lamp-{self.name}")
 
 
 def staging(started: Started) -> Mapping[str, object]:
@@ -124,6 +126,7 @@ def make_testing(started: Started, tmp_path_factory: pytest.TempPathFactory) -> 
         config = {"pulumi:disable-default-providers": ["kubernetes"], **staging(started)}
         (ci.checkout / "Pulumi.staging.yaml").write_text(yaml.safe_dump({"config": config}, sort_keys=False))
         cluster = Cluster(identifier="sandbox", kubeconfig=str(started.sandbox.kubeconfig), context=started.sandbox.context)
+        left_behind.note(f"lamp-pr-{number}")
         made.append(Testing(ci, Kubectl(program, cluster, f"lamp-pr-{number}"), number))
         return made[-1]
 

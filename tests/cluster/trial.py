@@ -10,6 +10,7 @@ from cli.kubectl import Kubectl, find
 from cli.sandbox import Started
 from settings import resolve
 from settings.loader import PROJECT, read_stack_file
+from tests.cluster import left_behind
 from tests.engine.project import Project, Result
 
 PRODUCT_IMAGES = ("lamp", "postgres", "rabbitmq", "valkey")
@@ -67,6 +68,8 @@ class Trial:
 
     def up(self, *words: str) -> Result:
         """Bring the stack up without a preview first."""
+        if (namespace := self.namespace) == f"lamp-{self.name}":
+            left_behind.note(namespace)
         return self.project.pulumi("up", "--yes", "--skip-preview", "--stack", self.name, *words, seconds=UP_SECONDS)
 
     def must_up(self) -> None:
@@ -74,7 +77,10 @@ class Trial:
         assert result.code == 0, result.text
 
     def destroy(self) -> Result:
-        return self.project.pulumi("destroy", "--yes", "--skip-preview", "--stack", self.name, seconds=UP_SECONDS)
+        result = self.project.pulumi("destroy", "--yes", "--skip-preview", "--stack", self.name, seconds=UP_SECONDS)
+        if result.code == 0:
+            left_behind.forget(f"lamp-{self.name}")
+        return result
 
     def has_no_changes(self) -> Result:
         return self.project.pulumi("preview", "--expect-no-changes", "--stack", self.name, seconds=UP_SECONDS)
