@@ -6,7 +6,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -83,28 +82,8 @@ def reaches(trial: Trial, port: int) -> bool:
     return subprocess.run(argv, capture_output=True, timeout=60, check=False).returncode == 0
 
 
-def test_a_server_that_finds_no_node_waits_and_goes_on_with_its_data_when_there_is_one(trial: Trial) -> None:
-    assert valkey(trial, "set", "kept", "yes") == "OK"
-    trial.say({"redis": {"jobs": {"placement": {"node_selector": {POOL: "data"}}}}})
-    with ThreadPoolExecutor(1) as pool:
-        # The update waits for the pod, ten minutes at the most.
-        updating = pool.submit(trial.up)
-        try:
-            assert wait_until(lambda: "FailedScheduling" in run(trial, "get", "events"))
-            assert not is_ready(trial, "redis-jobs")
-            assert is_ready(trial, "web")
-        finally:
-            run(trial, "label", "node", "node-1", f"{POOL}=data")
-        assert updating.result().code == 0
-    assert wait_until(lambda: is_ready(trial, "redis-jobs"))
-    assert valkey(trial, "get", "kept") == "yes"
-    run(trial, "label", "node", "node-1", f"{POOL}-")
-    trial.say({})
-    trial.must_up()
-    assert wait_until(lambda: is_ready(trial, "redis-jobs"))
-
-
 def test_every_pod_goes_onto_the_nodes_that_the_stack_names(trial: Trial) -> None:
+    assert valkey(trial, "set", "kept", "yes") == "OK"
     run(trial, "label", "node", "node-1", f"{POOL}=all")
     try:
         trial.say({"placement": {"node_selector": {POOL: "all"}, "tolerations": [{"key": "dedicated", "value": "tests"}]}})
