@@ -20,6 +20,7 @@ from components.redis import Redis
 from components.registry import pull_secret
 from components.sidekiq import Sidekiq
 from components.site import Secrets, Site
+from components.watch import Watch
 from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
 from settings.stack import RegistryLogin, Settings
 
@@ -38,6 +39,7 @@ class Stack(pulumi.ComponentResource):
         self.config_vars: dict[str, pulumi.Output[str]] = {}
         self.ready: list[pulumi.Resource] = []
         self.authority: CertificateAuthority | None = None
+        self.watched: list[Watch] = []
         site = self._namespace(site)
         site = self._login(args.images.login, site, secrets)
 

@@ -1,0 +1,55 @@
+"""What a component brings for whoever watches it: ports to ask for metrics, files of alert rules, and what the rules expect to find."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scrape:
+    """A port that Prometheus asks for metrics, on every pod of a component."""
+
+    job: str
+    """The label `job` of all that is read from it: the component, or the exporter beside it."""
+    component: str
+    """The pods that are asked carry this value of app.kubernetes.io/component; it becomes the label `component`."""
+    port: int
+    """TCP port of the pod."""
+    path: str = "/metrics"
+    """HTTP path."""
+    params: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """Parameters of the request."""
+    scheme: Literal["http", "https"] = "http"
+    """How the port is asked; https verifies no name, because pods are dialled by address."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """A fact of the settings, recorded as a series: rules compare what is measured with it.
+
+    So a rule over something that is not there at all still fires: `switchyard:queue unless on(queue) ..._consumers > 0`.
+    """
+
+    record: str
+    """The series' name, such as switchyard:queue."""
+    value: float
+    """Its value: a count, a number of seconds or bytes."""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Its labels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """All that one component brings to Prometheus."""
+
+    rules: tuple[str, ...] = ()
+    """Names of the files of alert rules in components/files/alerts, without their ending."""
+    scrapes: tuple[Scrape, ...] = ()
+    """Where its metrics are."""
+    expectations: tuple[Expectation, ...] = ()
+    """What its rules expect."""
+
+
+def members(component: str, count: int) -> Expectation:
+    """Return the expectation that `count` pods of `component` are there: switchyard:members{component}."""
+    return Expectation(record="switchyard:members", value=count, labels={"component": component})
