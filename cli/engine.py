@@ -140,8 +140,11 @@ class Engine:
     def _deployment(self) -> dict[str, Any]:
         done = self.capture([str(self.program), "stack", "export", "--stack", self.stack, "--non-interactive"])
         if done.returncode != 0:
-            raise UserError(f"pulumi can not read stack {self.stack}: {first_line(done.stderr) or first_line(done.stdout)}")
+            raise self._unreadable(done)
         return cast("dict[str, Any]", json.loads(done.stdout).get("deployment") or {})
+
+    def _unreadable(self, done: subprocess.CompletedProcess[str]) -> UserError:
+        return UserError(f"pulumi can not read stack {self.stack}: {first_line(done.stderr) or first_line(done.stdout)}")
 
     def remove_argv(self) -> list[str]:
         """Return the command line that removes the empty stack from its backend, and leaves its file."""
@@ -170,7 +173,7 @@ class Engine:
         argv = [str(self.program), "stack", "--stack", self.stack, "--non-interactive"]
         done = process.capture(argv, self.env, ROOT)
         if done.returncode not in (0, STACK_NOT_FOUND):
-            raise UserError(f"pulumi can not read stack {self.stack}: {first_line(done.stderr) or first_line(done.stdout)}")
+            raise self._unreadable(done)
         return done.returncode == 0
 
     def _config(self) -> list[str]:

@@ -57,7 +57,7 @@ class Wish:
     @property
     def owner(self) -> str:
         """What the label switchyard.dev/stack of its namespace says."""
-        return f"{self.product}.{self.name}"
+        return self.source.settings.owner_of(self.name)
 
     @property
     def resized(self) -> bool:

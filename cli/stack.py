@@ -66,12 +66,12 @@ class Stack:
     @property
     def namespace(self) -> str:
         """Its namespace."""
-        return self.settings.namespace or f"{self.settings.product}-{self.name}"
+        return self.settings.namespace_of(self.name)
 
     @property
     def owner(self) -> str:
         """What the label switchyard.dev/stack of its namespace says."""
-        return f"{self.settings.product}.{self.name}"
+        return self.settings.owner_of(self.name)
 
     @property
     def cures(self) -> Cures:

@@ -20,6 +20,8 @@ class Site:
     stack: str
     tier: str
     namespace: str
+    owner: str
+    """The value of STACK_LABEL on this stack's namespace."""
     images: Images
     cluster: Cluster
     """Where its API server, DNS and volumes are."""
@@ -43,7 +45,8 @@ class Site:
             product=settings.product,
             stack=stack,
             tier=settings.tier,
-            namespace=settings.namespace or f"{settings.product}-{stack}",
+            namespace=settings.namespace_of(stack),
+            owner=settings.owner_of(stack),
             images=settings.images,
             cluster=settings.cluster,
             pull_secrets=tuple(settings.images.pull_secrets),
@@ -51,11 +54,6 @@ class Site:
             protect=settings.protect,
             unprotected=tuple(settings.unprotected),
         )
-
-    @property
-    def owner(self) -> str:
-        """The value of STACK_LABEL on this stack's namespace."""
-        return f"{self.product}.{self.stack}"
 
     def selector(self, component: str) -> dict[str, str]:
         """Return the labels that pods of `component` are selected by; they never change."""

@@ -46,7 +46,7 @@ class Identity:
         return cls(
             stack=rendered.stack,
             namespace=rendered.namespace,
-            owner=f"{settings.product}.{rendered.stack}",
+            owner=settings.owner_of(rendered.stack),
             product=settings.product,
             hosts=(settings.domain, *_external_hosts(settings)),
             devices=tuple(settings.device_host_names),

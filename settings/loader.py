@@ -148,12 +148,12 @@ def _refused(found: list[Problem], layers: list[Layer]) -> SettingsError:
 
 def _unfit_names(stack: str, settings: Settings) -> list[Problem]:
     """Return a problem for each name made of the stack's that Kubernetes would refuse: stacks may have dots, capitals, 100 characters."""
-    namespace = settings.namespace or f"{settings.product}-{stack}"
+    namespace = settings.namespace_of(stack)
     reads: tuple[Path, ...] = (("product",),)
     if len(namespace) > _LABEL or not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", namespace):
         reason = f"{namespace!r}, made of the stack's name, is none for Kubernetes; set another one with `namespace:`"
         return [Problem(("namespace",), reason, reads=reads)]
-    owner = f"{settings.product}.{stack}"
+    owner = settings.owner_of(stack)
     if len(owner) > _LABEL or not re.fullmatch(r"[a-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", owner):
         reason = (
             f"with the stack's name it makes {owner!r}, which is no label for Kubernetes; give it a shorter name that ends with a letter"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def problems(stack: str, settings: "Settings", layers: list[Layer], root: File) -> Iterator[Problem]:
     """Yield a problem for each host name, and for a namespace in its cluster, that is not this stack's alone."""
     held = held_names(settings)
-    mine = settings.namespace or f"{settings.product}-{stack}"
+    mine = settings.namespace_of(stack)
     for layer in layers[:-1]:
         if "domain" in layer.values and settings.domain == layer.values["domain"]:
             yield Problem(("domain",), "all stacks would share it: say it in each stack's own file", settings.domain)

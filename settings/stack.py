@@ -145,6 +145,14 @@ class Settings(Model):
     edge: Edge = Edge()
     """Who may reach the web processes."""
 
+    def namespace_of(self, stack: str) -> str:
+        """Return the namespace of these settings as those of the stack called `stack`."""
+        return self.namespace or f"{self.product}-{stack}"
+
+    def owner_of(self, stack: str) -> str:
+        """Return what the label switchyard.dev/stack of the namespace says, so that no two stacks take one."""
+        return f"{self.product}.{stack}"
+
     @property
     def device_host_names(self) -> list[str]:
         """The names that devices dial the broker by: those it says, or one made of the domain."""

@@ -26,7 +26,9 @@ FALLS = {"falls": Queue(topics=["lamps/+/fall", "alarms/#"])}
 
 def site(**other):
     cluster = Cluster(identifier="company")
-    return Site(product="lamp", stack="test", tier="sandbox", namespace="lamp-test", images=Images(), cluster=cluster, **other)
+    return Site(
+        product="lamp", stack="test", tier="sandbox", namespace="lamp-test", owner="lamp.test", images=Images(), cluster=cluster, **other
+    )
 
 
 def broker(**said):
