@@ -79,7 +79,8 @@ def test_every_image_says_what_it_is_and_what_it_starts(name: str) -> None:
 
 
 def test_the_catalog_has_the_images_of_a_stack_and_of_the_sandbox() -> None:
-    assert {"lamp", "postgres", "rabbitmq", "valkey", "pause", "coredns"} <= set(catalog.names())
+    stack = {"lamp", "postgres", "rabbitmq", "valkey", "elasticsearch", "prometheus", "alertmanager", "exporters"}
+    assert {*stack, "pause", "coredns"} <= set(catalog.names())
 
 
 @pytest.mark.parametrize(
