@@ -19,6 +19,8 @@ KEPT = {
     "/var/lib/kubelet": "kubelet",
     "/var/lib/containerd": "containerd",
     "/var/log/pods": "logs",
+    # Of the cluster's log collector: how far it has read, and what waits to be sent.
+    "/var/lib/switchyard-collector": "collector",
 }
 """Folders of a node that survive a stop, by their path on the node."""
 
