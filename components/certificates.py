@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_tls as tls
+from pulumi_kubernetes import core
 
+from components.kube.workload import metadata
 from components.site import Site
 
 YEAR_HOURS = 365 * 24
@@ -15,6 +17,10 @@ AUTHORITY_YEARS = 10
 SERVER_YEARS = 2
 RENEWAL_YEARS = 1
 """The first `up` in a server certificate's last year renews it. Whoever runs `up` once a year never sees one expire."""
+SERVER_USES = ("digital_signature", "server_auth")
+"""What a server's key is for."""
+MEMBER_USES = (*SERVER_USES, "client_auth")
+"""What the key of a server is for that also dials others of its kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +73,7 @@ class CertificateAuthority(pulumi.ComponentResource):
         ips: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
         *,
-        uses: Sequence[str] = ("digital_signature", "server_auth"),
+        uses: Sequence[str] = SERVER_USES,
     ) -> ServerCertificate:
         """Make a key and a certificate for a server that is dialled by any of these names and addresses."""
         key = _key(f"{name}-key", opts)
@@ -91,6 +97,27 @@ class CertificateAuthority(pulumi.ComponentResource):
             opts=opts,
         )
         return ServerCertificate(key=key.private_key_pem, certificate=signed.cert_pem, authority=self.certificate)
+
+    def server_secret(
+        self,
+        name: str,
+        component: str,
+        dns_names: Sequence[str],
+        site: Site,
+        opts: pulumi.ResourceOptions,
+        *,
+        uses: Sequence[str] = SERVER_USES,
+    ) -> pulumi.Output[str]:
+        """Make a server's certificate and the Secret `<component>-tls-<fingerprint>` with it (tls.key, tls.crt, ca.crt); return its name.
+
+        The name changes with the certificate, which the engine renews by itself, so that a renewal rolls the pods. A renewed certificate
+        never takes an earlier name again, so unlike other Secrets this one can be one resource.
+        """
+        made = self.server_certificate(f"{name}-tls", dns_names, [], opts, uses=uses)
+        content = {"tls.key": made.key, "tls.crt": made.certificate, "ca.crt": made.authority}
+        kube_name = made.fingerprint.apply(lambda fingerprint: f"{component}-tls-{fingerprint}")
+        core.v1.Secret(f"{name}-tls", metadata=metadata(component, site, kube_name), string_data=content, immutable=True, opts=opts)
+        return kube_name
 
 
 def _key(name: str, opts: pulumi.ResourceOptions | None) -> tls.PrivateKey:

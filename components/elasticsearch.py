@@ -9,11 +9,11 @@ import pulumi
 import pulumi_random
 from pulumi_kubernetes import core
 
-from components.certificates import CertificateAuthority
+from components.certificates import MEMBER_USES, CertificateAuthority
 from components.endpoints import Endpoint
 from components.kube import network, probes
 from components.kube.configuration import config_map, secret
-from components.kube.passwords import of_generation
+from components.kube.passwords import account, generations, of_generation
 from components.kube.workload import (
     Pod,
     claim,
@@ -22,7 +22,6 @@ from components.kube.workload import (
     from_config,
     from_secret,
     keeping_claims,
-    metadata,
     service,
     stateful_set,
 )
@@ -39,8 +38,6 @@ START_WITHIN_SECONDS = 600
 """A node reads its indices' state before it answers."""
 GRACE_SECONDS = 120
 """A node that stops writes what it holds, and hands its shards over."""
-LARGEST_HEAP = 31 * 2**30
-"""Above it Java's pointers take twice the room."""
 
 
 class Elasticsearch(pulumi.ComponentResource):
@@ -67,12 +64,12 @@ class Elasticsearch(pulumi.ComponentResource):
         """Make the nodes that `args` describe."""
         super().__init__("switchyard:index:Elasticsearch", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        apps = [_Account(f"{name}-app", account(generation), generation, child) for generation in generations(args.rotation)]
+        apps = [_Account(f"{name}-app", account("app", generation), generation, child) for generation in generations(args.rotation)]
         monitor = _Account(f"{name}-monitor", "monitor", args.rotation, child)
         volumes = [
             from_config("files", config_map(COMPONENT, COMPONENT, site, files(args, site), child)),
             from_secret("accounts", _accounts(site, args, apps, monitor, child)),
-            from_secret("tls", _certificate(name, site, authority, child)),
+            from_secret("tls", authority.server_secret(name, COMPONENT, certificate_names(site), site, child, uses=MEMBER_USES)),
             empty_dir("config", "16Mi"),
             empty_dir("tmp", args.resources.scratch),
         ]
@@ -113,19 +110,9 @@ class _Account:
         self.line = pulumi.Output.secret(made.bcrypt_hash).apply(lambda hashed: f"{user}:{hashed}\n")
 
 
-def account(generation: int) -> str:
-    """Return the app's user name: each generation of passwords has one of its own, so that a release before it still gets in."""
-    return "app" if generation == 1 else f"app-{generation}"
-
-
-def generations(rotation: int) -> list[int]:
-    """Return the generations that are accepted, the current one first."""
-    return [generation for generation in (rotation, rotation - 1) if generation >= 1]
-
-
 def heap_bytes(args: backing.Elasticsearch) -> int:
-    """Return Java's heap: what is said, or half of the memory, at most LARGEST_HEAP."""
-    return bytes_of(args.heap) if args.heap else min(bytes_of(args.resources.memory) // 2, LARGEST_HEAP)
+    """Return Java's heap: what is said, or half of the memory, at most ELASTICSEARCH_LARGEST_HEAP."""
+    return bytes_of(args.heap) if args.heap else min(bytes_of(args.resources.memory) // 2, backing.ELASTICSEARCH_LARGEST_HEAP)
 
 
 def members(args: backing.Elasticsearch) -> list[str]:
@@ -186,16 +173,6 @@ def _accounts(site: Site, args: backing.Elasticsearch, apps: Sequence[_Account],
     return secret(
         COMPONENT, COMPONENT, site, {key: pulumi.Output.secret(value) for key, value in values.items()}, [args.rotation, roles], opts
     )
-
-
-def _certificate(name: str, site: Site, authority: CertificateAuthority, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
-    """Make the Secret with the nodes' key and certificate, for the app and for each other; return its name, as the broker's changes."""
-    uses = ["digital_signature", "server_auth", "client_auth"]
-    made = authority.server_certificate(f"{name}-tls", certificate_names(site), [], opts, uses=uses)
-    content = {"tls.key": made.key, "tls.crt": made.certificate, "ca.crt": made.authority}
-    kube_name = made.fingerprint.apply(lambda fingerprint: f"{COMPONENT}-tls-{fingerprint}")
-    core.v1.Secret(f"{name}-tls", metadata=metadata(COMPONENT, site, kube_name), string_data=content, immutable=True, opts=opts)
-    return kube_name
 
 
 def _container(args: backing.Elasticsearch, site: Site) -> core.v1.ContainerArgs:

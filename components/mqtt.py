@@ -13,7 +13,7 @@ from components.certificates import CertificateAuthority
 from components.endpoints import ConfigVars, Endpoint
 from components.kube import network, probes
 from components.kube.configuration import config_map, secret
-from components.kube.passwords import of_generation
+from components.kube.passwords import account, of_generation
 from components.kube.workload import (
     Pod,
     claim,
@@ -113,7 +113,7 @@ class MqttBroker(pulumi.ComponentResource):
         volumes = [
             from_config("config", config_map(COMPONENT, COMPONENT, site, configuration(args, site), child)),
             from_secret("definitions", _definitions(name, args, site, accounts, session, child)),
-            from_secret("tls", _certificate(name, dialled, site, authority, child)),
+            from_secret("tls", authority.server_secret(name, COMPONENT, dialled, site, child)),
             empty_dir("tmp", "64Mi"),
         ]
         pod = Pod(
@@ -139,9 +139,9 @@ class MqttBroker(pulumi.ComponentResource):
             service=COMPONENT,
             host=COMPONENT,
             port=AMQP,
-            user=known.account("app", args.rotation),
+            user=account("app", args.rotation),
             password=accounts["app"].password,
-            accounts_user=known.account("accounts", args.rotation),
+            accounts_user=account("accounts", args.rotation),
             accounts_password=accounts["accounts"].password,
             fingerprint=str(args.rotation),
         )
@@ -185,7 +185,7 @@ def _definitions(
         return known.files(known.declared(args.queues, (client_id, topic) if topic else None), hashes, monitor, args.rotation)
 
     made = pulumi.Output.all(
-        hashes=pulumi.Output.all(**{user: account.hashed for user, account in accounts.items()}),
+        hashes=pulumi.Output.all(**{role: made.hashed for role, made in accounts.items()}),
         monitor=accounts["monitor"].password,
         client_id=session.client_id if session else "",
     ).apply(lambda parts: files(parts["hashes"], parts["monitor"], parts["client_id"]))
@@ -194,21 +194,6 @@ def _definitions(
     values = {file: pulumi.Output.secret(made.apply(lambda content, file=file: content[file])) for file in outline}
     cookie = pulumi_random.RandomPassword(f"{name}-cookie", length=40, special=False, opts=opts).result
     return secret(COMPONENT, COMPONENT, site, {**values, "cookie": cookie}, [args.rotation, outline], opts)
-
-
-def _certificate(
-    name: str, dialled: Sequence[str], site: Site, authority: CertificateAuthority, opts: pulumi.ResourceOptions
-) -> pulumi.Output[str]:
-    """Make the Secret with the key and certificate of port 8883, and return its name.
-
-    It changes with the certificate, which the engine renews by itself, so that a renewal rolls the members. A renewed certificate
-    never takes an earlier name again, so unlike other Secrets this one can be one resource.
-    """
-    made = authority.server_certificate(f"{name}-tls", dialled, [], opts)
-    content = {"tls.key": made.key, "tls.crt": made.certificate, "ca.crt": made.authority}
-    kube_name = made.fingerprint.apply(lambda fingerprint: f"{COMPONENT}-tls-{fingerprint}")
-    core.v1.Secret(f"{name}-tls", metadata=metadata(COMPONENT, site, kube_name), string_data=content, immutable=True, opts=opts)
-    return kube_name
 
 
 def _container(args: Mqtt, site: Site) -> core.v1.ContainerArgs:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from components.kube.passwords import account
 from settings.backing import Queue
 
 VHOST = "/"
@@ -80,16 +81,11 @@ def password_hash(password: str, salt: bytes) -> str:
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
-def account(role: str, generation: int) -> str:
-    """Return the user's name of a role. Each generation of passwords has users of its own.
+def app_user(hashed: str, queues: Sequence[DeclaredQueue], generation: int = 1) -> User:
+    """Return the app's user: it reads the declared queues, may bind them to topics, and publishes commands to devices.
 
     An import leaves users alone that it does not name: those of the generation before can log in until they are deleted in the broker.
     """
-    return role if generation == 1 else f"{role}-{generation}"
-
-
-def app_user(hashed: str, queues: Sequence[DeclaredQueue], generation: int = 1) -> User:
-    """Return the app's user: it reads the declared queues, may bind them to topics, and publishes commands to devices."""
     names = "|".join(re.escape(queue.name) for queue in queues)
     own = f"^({names})$" if names else "^$"
     exchange = re.escape(EXCHANGE)

@@ -14,7 +14,7 @@ def password(name: str, generation: int, opts: pulumi.ResourceOptions) -> pulumi
 
 
 def of_generation(name: str, generation: int) -> str:
-    """Return the Pulumi name of a generated value: each generation is a resource of its own, the first without a number.
+    """Return the name of something that each generation has of its own, the first without a number; of resources the Pulumi name.
 
     A replaced resource would not come back: after a failed update that is taken back, the objects named after the first generation
     would get another value, and pods that never restarted would not know it.
@@ -22,6 +22,19 @@ def of_generation(name: str, generation: int) -> str:
     return name if generation == 1 else f"{name}-{generation}"
 
 
+def account(role: str, generation: int) -> str:
+    """Return the user name of a role, where each generation of passwords has users of its own: app, then app-2.
+
+    So whoever still knows the generation before gets in as well, at a server that keeps one password for a user.
+    """
+    return of_generation(role, generation)
+
+
+def generations(rotation: int) -> list[int]:
+    """Return the generations that are in use at `rotation`: the current one, then the one before it if there was any."""
+    return [generation for generation in (rotation, rotation - 1) if generation >= 1]
+
+
 def accepted(name: str, rotation: int, opts: pulumi.ResourceOptions) -> list[pulumi.Output[str]]:
     """Make the passwords that are in use at `rotation`: the current one, then the one before it if there was any."""
-    return [password(name, generation, opts) for generation in (rotation, rotation - 1) if generation >= 1]
+    return [password(name, generation, opts) for generation in generations(rotation)]

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from components import elasticsearch
+from components.kube.passwords import account, generations
 from components.site import Site
 from settings import resolve
 from settings.backing import Elasticsearch
@@ -69,8 +70,8 @@ def test_the_app_may_do_everything_with_indices_and_nothing_with_the_cluster() -
 
 
 def test_the_account_of_the_generation_before_is_still_let_in() -> None:
-    assert [elasticsearch.account(generation) for generation in elasticsearch.generations(1)] == ["app"]
-    assert [elasticsearch.account(generation) for generation in elasticsearch.generations(3)] == ["app-3", "app-2"]
+    assert [account("app", generation) for generation in generations(1)] == ["app"]
+    assert [account("app", generation) for generation in generations(3)] == ["app-3", "app-2"]
 
 
 def test_only_nodes_that_were_never_in_a_cluster_may_form_one() -> None:
