@@ -1,19 +1,17 @@
 """Elasticsearch: one node or several, with TLS and passwords on."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pulumi
-import pulumi_random
 from pulumi_kubernetes import core
 
 from components.certificates import MEMBER_USES, CertificateAuthority
+from components.elasticsearch_accounts import APP, MONITOR, Account, Accounts
 from components.endpoints import Endpoint
 from components.kube import network, probes
 from components.kube.configuration import config_map, secret
-from components.kube.passwords import account, generations, of_generation
 from components.kube.workload import (
     Pod,
     claim,
@@ -39,6 +37,9 @@ START_WITHIN_SECONDS = 600
 GRACE_SECONDS = 120
 """A node that stops writes what it holds, and hands its shards over."""
 
+LOGINS = {"probe": (MONITOR, ("fail", "max-time = 4"))}
+"""Files with which the scripts in the nodes' pods log in: the role, and curl's further options."""
+
 
 class Elasticsearch(pulumi.ComponentResource):
     """Elasticsearch: the StatefulSet `elasticsearch`, each node with a volume, and two Services.
@@ -52,6 +53,8 @@ class Elasticsearch(pulumi.ComponentResource):
 
     endpoint: Endpoint
     """The nodes, the app's account and password; the account of the generation before it is still accepted."""
+    monitor: Endpoint
+    """The same nodes, with an account that reads figures and no documents: what an exporter logs in with."""
 
     def __init__(
         self,
@@ -64,11 +67,10 @@ class Elasticsearch(pulumi.ComponentResource):
         """Make the nodes that `args` describe."""
         super().__init__("switchyard:index:Elasticsearch", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        apps = [_Account(f"{name}-app", account("app", generation), generation, child) for generation in generations(args.rotation)]
-        monitor = _Account(f"{name}-monitor", "monitor", args.rotation, child)
+        accounts = Accounts(name, args.rotation, [APP, MONITOR], child)
         volumes = [
             from_config("files", config_map(COMPONENT, COMPONENT, site, files(args, site), child)),
-            from_secret("accounts", _accounts(site, args, apps, monitor, child)),
+            from_secret("accounts", _accounts(site, args, accounts, child)),
             from_secret("tls", authority.server_secret(name, COMPONENT, certificate_names(site), site, child, uses=MEMBER_USES)),
             empty_dir("config", "16Mi"),
             empty_dir("tmp", args.resources.scratch),
@@ -86,28 +88,9 @@ class Elasticsearch(pulumi.ComponentResource):
         service(name, COMPONENT, COMPONENT, site, {"https": (HTTP, HTTP)}, child)
         network.among_members(name, COMPONENT, site, [TRANSPORT], child)
         network.admit_clients(name, COMPONENT, site, [HTTP], child)
-        self.endpoint = Endpoint(
-            service=COMPONENT,
-            host=COMPONENT,
-            port=HTTP,
-            user=apps[0].user,
-            password=apps[0].password,
-            tls="verify-full",
-            ca=authority.certificate,
-            fingerprint=str(args.rotation),
-        )
+        self.endpoint = _endpoint(accounts.current(APP), args, authority)
+        self.monitor = _endpoint(accounts.current(MONITOR), args, authority)
         self.register_outputs({"host": self.endpoint.host})
-
-
-class _Account:
-    """A user of the nodes' own file: a generated password, and its hash, which the state keeps the same."""
-
-    def __init__(self, name: str, user: str, generation: int, opts: pulumi.ResourceOptions) -> None:
-        keepers = {"rotation": str(generation)}
-        made = pulumi_random.RandomPassword(of_generation(name, generation), length=32, special=False, keepers=keepers, opts=opts)
-        self.user = user
-        self.password = pulumi.Output.secret(made.result)
-        self.line = pulumi.Output.secret(made.bcrypt_hash).apply(lambda hashed: f"{user}:{hashed}\n")
 
 
 def heap_bytes(args: backing.Elasticsearch) -> int:
@@ -158,20 +141,23 @@ def certificate_names(site: Site) -> list[str]:
     return [COMPONENT, f"{COMPONENT}.{site.namespace}", f"{COMPONENT}.{site.namespace}.svc", "localhost"]
 
 
-def _accounts(site: Site, args: backing.Elasticsearch, apps: Sequence[_Account], monitor: _Account, opts: pulumi.ResourceOptions) -> str:
-    """Make the Secret with the accounts and the probes' login, and return its name."""
-    lines = pulumi.Output.all(*[made.line for made in (*apps, monitor)])
-    roles = f"app:{','.join(made.user for made in apps)}\nmonitor:{monitor.user}\n"
-    ca = "/run/secrets/elasticsearch-tls/ca.crt"
-    values = {
-        "users": lines.apply("".join),
-        "users_roles": roles,
-        "probe": monitor.password.apply(
-            lambda password: f'silent\nfail\nmax-time = 4\ncacert = {ca}\nuser = "{monitor.user}:{password}"\n'
-        ),
-    }
-    return secret(
-        COMPONENT, COMPONENT, site, {key: pulumi.Output.secret(value) for key, value in values.items()}, [args.rotation, roles], opts
+def _accounts(site: Site, args: backing.Elasticsearch, accounts: Accounts, opts: pulumi.ResourceOptions) -> str:
+    """Make the Secret with the accounts and the scripts' logins, and return its name."""
+    values = {"users": accounts.users, "users_roles": accounts.users_roles}
+    logins = {file: accounts.current(role).login(*options) for file, (role, options) in LOGINS.items()}
+    return secret(COMPONENT, COMPONENT, site, {**values, **logins}, [args.rotation, accounts.users_roles, LOGINS], opts)
+
+
+def _endpoint(account: Account, args: backing.Elasticsearch, authority: CertificateAuthority) -> Endpoint:
+    return Endpoint(
+        service=COMPONENT,
+        host=COMPONENT,
+        port=HTTP,
+        user=account.user,
+        password=account.password,
+        tls="verify-full",
+        ca=authority.certificate,
+        fingerprint=str(args.rotation),
     )
 
 

@@ -66,7 +66,12 @@ def test_the_app_may_do_everything_with_indices_and_nothing_with_the_cluster() -
     roles = yaml.safe_load((elasticsearch.FILES / "roles.yml").read_text())
     assert roles["app"]["indices"] == [{"names": ["*"], "privileges": ["all"]}]
     assert not {"all", "manage", "manage_security"} & set(roles["app"]["cluster"])
-    assert roles["monitor"] == {"cluster": ["monitor"]}
+
+
+def test_the_monitors_account_reads_figures_of_all_and_documents_of_none() -> None:
+    roles = yaml.safe_load((elasticsearch.FILES / "roles.yml").read_text())
+    figures = {"cluster": ["monitor", "monitor_snapshot"], "indices": [{"names": ["*"], "privileges": ["monitor"]}]}
+    assert roles["monitor"] == figures
 
 
 def test_the_account_of_the_generation_before_is_still_let_in() -> None:
