@@ -10,6 +10,7 @@ from components.kube.configuration import secret
 from components.mqtt import MqttSession
 from components.release import Release
 from components.site import Site
+from components.watch import Watch
 from settings.app import Consumer as ConsumerSettings
 
 CLIENT_ID_LENGTH = 23
@@ -36,6 +37,9 @@ class Consumer(pulumi.ComponentResource):
     sidekiq: one replica of an app whose poller is a Sidekiq worker.
     """
 
+    watch: Watch
+    """Its own metrics, where it has them, and how many of it there are."""
+
     def __init__(
         self,
         name: str,
@@ -54,4 +58,5 @@ class Consumer(pulumi.ComponentResource):
             release = replace(release, extra_secrets=[own])
             env["MQTT_TOPIC"] = session.topic
         process.run(self, name, "consumer", args, site, release, env=env, singleton=args.alone)
+        self.watch = process.watched("consumer", args)
         self.register_outputs({})

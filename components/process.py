@@ -5,8 +5,9 @@ from pulumi_kubernetes import batch, core
 
 from components.kube import probes
 from components.kube.workload import deployment, metadata, template
-from components.release import Release
+from components.release import Release, scrapes
 from components.site import Site
+from components.watch import Watch, members
 from settings.app import Process as ProcessSettings
 from settings.app import Schedule as ScheduleSettings
 from settings.types import seconds_of
@@ -21,12 +22,16 @@ SETTLE_SECONDS = 30
 class Process(pulumi.ComponentResource):
     """A long-running command of the app: a Deployment of its own name."""
 
+    watch: Watch
+    """Its own metrics, where it has them, and how many of it there are."""
+
     def __init__(
         self, name: str, process: str, args: ProcessSettings, site: Site, release: Release, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         """Make the process called `process` of `release`."""
         super().__init__("switchyard:index:Process", name, None, opts)
         run(self, name, process, args, site, release)
+        self.watch = watched(process, args)
         self.register_outputs({})
 
 
@@ -58,6 +63,11 @@ class Schedule(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(release.after)),
         )
         self.register_outputs({})
+
+
+def watched(component: str, said: ProcessSettings, *rules: str) -> Watch:
+    """Return what a process without a port brings to be watched: its own metrics, its number, and the files of its `rules`."""
+    return Watch(rules=rules, scrapes=scrapes(component, said), expectations=(members(component, said.replicas),))
 
 
 def run(

@@ -12,8 +12,9 @@ from components.kube import network, probes
 from components.kube.configuration import config_map, digest, secret
 from components.kube.passwords import of_generation
 from components.kube.workload import deployment, metadata, service, template
-from components.release import APP_LABEL, SERVICE_ACCOUNT, Release
+from components.release import APP_LABEL, SERVICE_ACCOUNT, Release, scrapes
 from components.site import Secrets, Site
+from components.watch import Watch, members
 from settings.app import PRESTOP_SECONDS, App, Web
 from settings.app import Release as ReleaseSettings
 from settings.stack import Edge
@@ -47,6 +48,8 @@ class RailsApp(pulumi.ComponentResource):
     """What the product's other processes run with."""
     urls: dict[str, pulumi.Output[str]]
     """Address inside the cluster of each web process."""
+    watch: Watch
+    """The web processes' own metrics, where they have them, and how many of each there are."""
 
     def __init__(
         self,
@@ -80,6 +83,10 @@ class RailsApp(pulumi.ComponentResource):
         self.release = replace(release, after=self._migration(name, args.release, release, site, after, child) or after)
         network.to_public(f"{name}-saas", "app", site, {APP_LABEL: "true"}, args.app.egress_ranges, args.app.egress_ports, child)
         self.urls = {web: self._web(name, web, said, args.edge, site, child) for web, said in args.web.items()}
+        self.watch = Watch(
+            scrapes=tuple(scrape for web, said in args.web.items() for scrape in scrapes(web, said)),
+            expectations=tuple(members(web, said.replicas) for web, said in args.web.items()),
+        )
         self.register_outputs({"urls": self.urls, "config": config})
 
     def _config(

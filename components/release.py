@@ -11,6 +11,7 @@ from components.endpoints import AUTHORITIES
 from components.kube.configuration import digest
 from components.kube.workload import Pod, container, empty_dir, from_config
 from components.site import Site
+from components.watch import Scrape
 from settings.app import App, Process, Schedule
 from settings.app import Release as ReleaseSettings
 
@@ -64,7 +65,7 @@ class Release:
             site,
             said.resources,
             command=command or said.command,
-            env={**getattr(said, "config", {}), **(env or {})},
+            env={**getattr(said, "config", {}), **(env or {}), **_metrics_env(said)},
             # Code that ran on Heroku asks DYNO where it is.
             env_fields={"DYNO": "metadata.name"},
             env_secrets=[self.config_secret, *self.extra_secrets],
@@ -101,6 +102,15 @@ class Release:
         # It may run again on the same volume, after the node was restarted.
         command = ["mkdir", "-p", "-m", "1777", *folders]
         return container("folders", self.image, site, said.resources, command=command, mounts={f"/{WRITABLE}": WRITABLE})
+
+
+def scrapes(component: str, said: Process) -> tuple[Scrape, ...]:
+    """Return where the process called `component` tells its metrics, if it does."""
+    return (Scrape(job=component, component=component, port=said.metrics.port, path=said.metrics.path),) if said.metrics else ()
+
+
+def _metrics_env(said: Process | Schedule | ReleaseSettings) -> dict[str, str]:
+    return {"METRICS_PORT": str(said.metrics.port)} if isinstance(said, Process) and said.metrics else {}
 
 
 def _folder(path: str) -> str:

@@ -5,6 +5,7 @@ import pulumi
 from components import process
 from components.release import Release
 from components.site import Site
+from components.watch import Watch
 from settings.app import SidekiqPool
 from settings.types import seconds_of
 
@@ -15,6 +16,9 @@ class Sidekiq(pulumi.ComponentResource):
     The pod's grace period is longer than Sidekiq's own timeout, so a job that can finish does.
     """
 
+    watch: Watch
+    """Its own metrics, where it has them, and how many of it there are."""
+
     def __init__(
         self, name: str, pool: str, args: SidekiqPool, site: Site, release: Release, opts: pulumi.ResourceOptions | None = None
     ) -> None:
@@ -22,4 +26,5 @@ class Sidekiq(pulumi.ComponentResource):
         super().__init__("switchyard:index:Sidekiq", name, None, opts)
         env = {"RAILS_MAX_THREADS": str(args.concurrency), "SIDEKIQ_TIMEOUT": str(seconds_of(args.stop_within))}
         process.run(self, name, f"sidekiq-{pool}", args, site, release, command=args.argv, env=env)
+        self.watch = process.watched(f"sidekiq-{pool}", args)
         self.register_outputs({})

@@ -125,12 +125,13 @@ class Stack(pulumi.ComponentResource):
         rails = RailsSettings(app=args.app, release=args.release, web=args.web, edge=args.edge)
         opts = self.child
         app = RailsApp("app", rails, site, self.endpoints, self.config_vars, secrets, self.ready, opts)
+        self.watched.append(app.watch)
         for pool, said in args.sidekiq.items():
-            Sidekiq(f"sidekiq-{pool}", pool, said, site, app.release, opts)
+            self.watched.append(Sidekiq(f"sidekiq-{pool}", pool, said, site, app.release, opts).watch)
         if args.consumer.where == "cluster":
-            Consumer("consumer", args.consumer, site, app.release, session, opts)
+            self.watched.append(Consumer("consumer", args.consumer, site, app.release, session, opts).watch)
         for process, said in args.processes.items():
-            Process(process, process, said, site, app.release, opts)
+            self.watched.append(Process(process, process, said, site, app.release, opts).watch)
         for schedule, said in args.schedules.items():
             Schedule(schedule, schedule, said, site, app.release, opts)
         return app

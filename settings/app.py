@@ -74,6 +74,15 @@ class FileHealth(Model):
     """Older than this and the container is restarted."""
 
 
+class AppMetrics(Model):
+    """Where a process of the app tells its own metrics, in Prometheus' format. The app gets the port as config var METRICS_PORT."""
+
+    port: Port = 9394
+    """TCP port of its pods; no Service and nobody outside the stack reaches it."""
+    path: AbsolutePath = "/metrics"
+    """HTTP path."""
+
+
 class Process(Model):
     """A long-running command of the app: what a line of a Procfile was."""
 
@@ -87,6 +96,8 @@ class Process(Model):
     """Config vars of this process alone."""
     health: FileHealth | None = None
     """Liveness by a heartbeat file; None restarts it only when it exits."""
+    metrics: AppMetrics | None = None
+    """Where it tells its metrics; None: it has none of its own."""
     start_within: Duration = "120s"
     """How long it may take to boot."""
     stop_within: Duration = "25s"
