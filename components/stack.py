@@ -12,6 +12,7 @@ from components.consumer import Consumer, mqtt_session
 from components.elasticsearch import Elasticsearch
 from components.endpoints import ConfigVars, Endpoint, elasticsearch_vars, postgres_vars, redis_vars
 from components.kube import network
+from components.loki import LogStore, Loki, shared
 from components.mqtt import MqttBroker, MqttEndpoint, MqttSession
 from components.postgres import Postgres
 from components.process import Process, Schedule
@@ -21,6 +22,7 @@ from components.registry import pull_secret
 from components.sidekiq import Sidekiq
 from components.site import Secrets, Site
 from components.watch import Watch
+from settings import logs
 from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
 from settings.stack import RegistryLogin, Settings
 
@@ -40,7 +42,8 @@ class Stack(pulumi.ComponentResource):
         self.ready: list[pulumi.Resource] = []
         self.authority: CertificateAuthority | None = None
         self.watched: list[Watch] = []
-        site = self._namespace(site)
+        self.logs: LogStore | None = None
+        site = self._namespace(args, site)
         site = self._login(args.images.login, site, secrets)
 
         session = mqtt_session(args.consumer, self.child)
@@ -48,6 +51,7 @@ class Stack(pulumi.ComponentResource):
         self._redis(args, site, secrets)
         broker = self._mqtt(args, site, secrets, session)
         self._elasticsearch(args, site, secrets)
+        self._logs(args, site, secrets)
         app = self._app(args, site, secrets, session)
 
         self.outputs = {"namespace": site.namespace, "urls": app.urls, "config_secret": app.release.config_secret}
@@ -57,14 +61,20 @@ class Stack(pulumi.ComponentResource):
             self.outputs["mqtt"] = broker.public
         self.register_outputs(self.outputs)
 
-    def _namespace(self, site: Site) -> Site:
+    def _namespace(self, args: Settings, site: Site) -> Site:
         levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
         # Another state's namespace carries another number, also that of a stack of the same name.
         installation = pulumi_random.RandomId("installation", byte_length=8, opts=self.child).hex
         owned = {STACK_LABEL: site.owner, INSTALLATION_LABEL: ownership.confirmed(installation, site)}
+        # For the cluster's collector: where the lines go, and whose files it reads by themselves.
+        keeper = args.logs.kept_in(site.namespace)
+        kept = {logs.LOGS_LABEL: keeper} if keeper else {}
+        read = {logs.COMPONENTS_ANNOTATION: ",".join(sorted(part.component for part in args.footprint()))} if keeper else None
         made = core.v1.Namespace(
             site.namespace,
-            metadata=meta.v1.ObjectMetaArgs(name=site.namespace, labels={**site.labels("namespace"), **owned, **levels}),
+            metadata=meta.v1.ObjectMetaArgs(
+                name=site.namespace, labels={**site.labels("namespace"), **owned, **levels, **kept}, annotations=read
+            ),
             opts=site.keeping(site.namespace, self.child),
         )
         # All else takes the namespace's name from the made one, and so is made after it.
@@ -114,6 +124,14 @@ class Stack(pulumi.ComponentResource):
         elif args.elasticsearch.where == "external" and args.elasticsearch.external:
             endpoint = Endpoint.external("elasticsearch", args.elasticsearch.external, secrets)
             self._uses(self._external("elasticsearch", endpoint, site), elasticsearch_vars(endpoint, args.elasticsearch.config_var))
+
+    def _logs(self, args: Settings, site: Site, secrets: Secrets) -> None:
+        if args.logs.where == "cluster":
+            made = Loki("loki", args.logs, site, secrets, self.child)
+            self.logs = made.store
+            self.watched.append(made.watch)
+        elif args.logs.where == "shared" and args.logs.namespace:
+            self.logs = shared("loki", args.logs.namespace, site, self.child)
 
     def _authority(self, site: Site) -> CertificateAuthority:
         """Return the stack's certificate authority, made when the first server wants a certificate."""

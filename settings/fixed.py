@@ -82,7 +82,8 @@ def servers(settings: Settings) -> list[Server]:
     single = {"postgres": settings.postgres, "mqtt": settings.mqtt, "elasticsearch": settings.elasticsearch}
     made = [Server(name, name, said.members, said.volume) for name, said in single.items() if said.where == "cluster"]
     stores = {name: said for name, said in settings.redis.items() if said.where == "cluster"}
-    return made + [Server(f"redis.{name}", f"redis-{name}", 1, said.volume if said.persistent else None) for name, said in stores.items()]
+    made += [Server(f"redis.{name}", f"redis-{name}", 1, said.volume if said.persistent else None) for name, said in stores.items()]
+    return made + ([Server("logs", "loki", 1, settings.logs.volume)] if settings.logs.where == "cluster" else [])
 
 
 def refusals(settings: Settings, standing: Standing) -> list[str]:

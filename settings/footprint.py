@@ -78,6 +78,8 @@ def _services(settings: "Settings") -> Iterator[Footprint]:
         yield _part("mqtt", mqtt.members, 0, mqtt.resources, ("mqtt",), mqtt.volume.size)
     if search.where == "cluster":
         yield _part("elasticsearch", search.members, 0, search.resources, ("elasticsearch",), search.volume.size)
+    if (logs := settings.logs).where == "cluster":
+        yield _part("loki", 1, 0, logs.resources, ("logs",), logs.volume.size)
 
 
 def _app(settings: "Settings") -> Iterator[Footprint]:

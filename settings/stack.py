@@ -11,6 +11,7 @@ from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPoo
 from settings.backing import NOWHERE, Backing, Elasticsearch, Mqtt, Postgres, Redis, beside
 from settings.cures import Cures
 from settings.footprint import Footprint, footprint
+from settings.logs import Logs
 from settings.types import Bytes, Cidr, Cpu, DnsLabel, EnvName, HostName, Image, Model, Placement, Port, Registry
 
 Tier = Literal["sandbox", "testing", "small", "staging", "production"]
@@ -142,6 +143,8 @@ class Settings(Model):
     """The broker."""
     elasticsearch: Elasticsearch = Elasticsearch()
     """The search engine."""
+    logs: Logs = Logs()
+    """The lines that containers write."""
     edge: Edge = Edge()
     """Who may reach the web processes."""
 
@@ -162,7 +165,7 @@ class Settings(Model):
         """Return the names of all secrets that a human sets, sorted."""
         external = [password for service, password in self._passwords() if service.where == "external"]
         login = [self.images.login.password] if self.images.login else []
-        return sorted({*self.app.secrets, *external, *login})
+        return sorted({*self.app.secrets, *external, *login, *self.logs.secrets()})
 
     def known_secrets(self) -> list[str]:
         """Return the names of all secrets that may be set: also those of external services that are only written down.
@@ -181,7 +184,8 @@ class Settings(Model):
         names += ["postgres"] if self.postgres.where == "cluster" else []
         names += ["valkey"] if any(redis.where == "cluster" for redis in self.redis.values()) else []
         names += ["rabbitmq"] if self.mqtt.where == "cluster" else []
-        return names + (["elasticsearch"] if self.elasticsearch.where == "cluster" else [])
+        names += ["elasticsearch"] if self.elasticsearch.where == "cluster" else []
+        return names + (["loki"] if self.logs.where == "cluster" else [])
 
     def unpinned_images(self) -> list[str]:
         """Return the images that would run without a digest, which `up` refuses."""

@@ -22,6 +22,7 @@ OWN_NAMES = (
     "mqtt-public",
     "elasticsearch",
     "elasticsearch-members",
+    "loki",
 )
 """Names of pods and Services of the stack's own: the provider would write one over the other and say nothing."""
 _PASSWORD = re.compile(r"://[^/\s:@]*:(?!\$\(\w+\)@|\$\{\w+\}@)[^/\s@]+@")
