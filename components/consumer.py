@@ -8,13 +8,11 @@ import pulumi_random
 from components import process
 from components.kube.configuration import secret
 from components.mqtt import MqttSession
+from components.mqtt_definitions import CLIENT_ID_LENGTH, CONSUMER_SESSION
 from components.release import Release
 from components.site import Site
-from components.watch import Watch
+from components.watch import Expectation, Watch, rules
 from settings.app import Consumer as ConsumerSettings
-
-CLIENT_ID_LENGTH = 23
-"""Letters and digits of the MQTT client id: what MQTT 3.1 lets every broker accept, and nobody can guess."""
 
 
 def mqtt_session(args: ConsumerSettings, opts: pulumi.ResourceOptions) -> MqttSession | None:
@@ -27,6 +25,14 @@ def mqtt_session(args: ConsumerSettings, opts: pulumi.ResourceOptions) -> MqttSe
         return None
     generated = pulumi_random.RandomPassword("consumer-client-id", length=CLIENT_ID_LENGTH, special=False, opts=opts)
     return MqttSession(client_id=generated.result, topic=args.topic)
+
+
+def watch(args: ConsumerSettings) -> Watch:
+    """Return what the consumer brings to be watched. Its own metrics are of little use when it hangs: the broker counts who reads."""
+    own = process.watched("consumer", args, *rules("consumer"))
+    queue = {"amqp": args.queue, "mqtt": CONSUMER_SESSION, "sidekiq": None}[args.mode]
+    read = [Expectation(record="switchyard:queue", value=1, labels={"queue": queue})] if queue else []
+    return replace(own, expectations=(*own.expectations, *read))
 
 
 class Consumer(pulumi.ComponentResource):
@@ -58,5 +64,5 @@ class Consumer(pulumi.ComponentResource):
             release = replace(release, extra_secrets=[own])
             env["MQTT_TOPIC"] = session.topic
         process.run(self, name, "consumer", args, site, release, env=env, singleton=args.alone)
-        self.watch = process.watched("consumer", args)
+        self.watch = watch(args)
         self.register_outputs({})

@@ -24,6 +24,8 @@ from components.kube.workload import (
     stateful_set,
 )
 from components.site import Site
+from components.watch import Watch, rules
+from components.watch import members as expected
 from settings import backing
 from settings.types import bytes_of
 
@@ -55,6 +57,8 @@ class Elasticsearch(pulumi.ComponentResource):
     """The nodes, the app's account and password; the account of the generation before it is still accepted."""
     monitor: Endpoint
     """The same nodes, with an account that reads figures and no documents: what an exporter logs in with."""
+    watch: Watch
+    """What its rules expect; its figures are an exporter's."""
 
     def __init__(
         self,
@@ -90,6 +94,7 @@ class Elasticsearch(pulumi.ComponentResource):
         network.admit_clients(name, COMPONENT, site, [HTTP], child)
         self.endpoint = _endpoint(accounts.current(APP), args, authority)
         self.monitor = _endpoint(accounts.current(MONITOR), args, authority)
+        self.watch = Watch(rules=rules(COMPONENT), expectations=(expected(COMPONENT, args.members),))
         self.register_outputs({"host": self.endpoint.host})
 
 

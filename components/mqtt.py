@@ -1,6 +1,7 @@
 """The broker: RabbitMQ with its MQTT plugin. What it acknowledges is on disk, on a majority of its members, in a queue that is read."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from components.kube.workload import (
 )
 from components.mqtt_configuration import CLUSTER_DOMAIN, MEMBERS, configuration
 from components.site import Site
+from components.watch import Scrape, Watch, members, rules
 from settings.backing import Mqtt
 from settings.types import cores_of
 
@@ -92,6 +94,8 @@ class MqttBroker(pulumi.ComponentResource):
     """
 
     endpoint: MqttEndpoint
+    watch: Watch
+    """Its members' own figures, those of the declared queues one by one."""
     public: dict[str, pulumi.Input[str | int]]
     """Where devices connect (`host`, `port`), and what they verify it with (`server_name`, and `ca`, a PEM certificate)."""
 
@@ -151,6 +155,7 @@ class MqttBroker(pulumi.ComponentResource):
             "server_name": dialled[0],
             "ca": authority.certificate,
         }
+        self.watch = watch(args)
         self.register_outputs({"public": self.public})
 
 
@@ -167,6 +172,33 @@ class _Account:
     def hashed(self) -> pulumi.Output[str]:
         """The password as the broker stores it."""
         return pulumi.Output.all(self.password, self.salt).apply(lambda pair: known.password_hash(pair[0], bytes.fromhex(pair[1])))
+
+
+def watch(args: Mqtt) -> Watch:
+    """Return where the broker's figures are: those of each member, and those of each queue that settings declare.
+
+    Each lamp with a session has a queue too: thousands of them, which are left out. That of a consumer with a session is known by the
+    length of its client id, which is a secret: the series call it CONSUMER_SESSION.
+    """
+    session = f"mqtt-subscription-[A-Za-z0-9]{{{known.CLIENT_ID_LENGTH}}}qos1"
+    kept = "|".join(("", known.CONSUMER_SESSION, *map(re.escape, args.queues)))
+    relabel: tuple[dict[str, object], ...] = (
+        {"source_labels": ["queue"], "regex": session, "target_label": "queue", "replacement": known.CONSUMER_SESSION},
+        {"source_labels": ["queue"], "regex": kept, "action": "keep"},
+    )
+    each = Scrape(
+        job="mqtt-queues",
+        component=COMPONENT,
+        port=METRICS,
+        path="/metrics/detailed",
+        params={"family": ("queue_coarse_metrics", "queue_consumer_count")},
+        relabel=relabel,
+    )
+    return Watch(
+        rules=rules(COMPONENT),
+        scrapes=(Scrape(job=COMPONENT, component=COMPONENT, port=METRICS), each),
+        expectations=(members(COMPONENT, args.members),),
+    )
 
 
 def certificate_names(host_names: Sequence[str], site: Site) -> list[str]:

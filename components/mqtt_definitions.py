@@ -19,6 +19,11 @@ EXCHANGE = "amq.topic"
 KEEP_TRYING = -1
 """x-delivery-limit. RabbitMQ 4 drops a message after 20 deliveries unless told otherwise; a reader without its database uses them up."""
 
+CLIENT_ID_LENGTH = 23
+"""Letters and digits of a consumer's MQTT client id: what MQTT 3.1 lets every broker accept, and nobody can guess."""
+CONSUMER_SESSION = "consumer-session"
+"""What metrics call the queue of the consumer's session: the queue's own name tells the client id, which is a secret."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class User:

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pulumi
 import yaml
-from pulumi_kubernetes import core, rbac
+from pulumi_kubernetes import rbac
 
 from components.endpoints import Endpoint
 from components.kube import network, passwords, probes, workload
 from components.kube.configuration import config_map, secret
+from components.kube.rights import account, rule
 from components.patroni import DIRECTORY, PORT, REST_PORT, SCOPE, SOCKETS, VOLUME, configuration, passwords_document, shared_memory
 from components.site import Site
+from components.watch import Scrape, Watch, members, rules
 from settings import backing
 
 COMPONENT = "postgres"
@@ -34,17 +36,19 @@ class Postgres(pulumi.ComponentResource):
 
     endpoint: Endpoint
     """The app's database. Each generation of its password has a login of its own; the one before works a day longer."""
+    watch: Watch
+    """Patroni's own figures, and how many members there are; those of the server are an exporter's."""
     ready: pulumi.Resource
     """Made once every member is ready: what needs the database, a migration above all, comes after it."""
 
     def __init__(self, name: str, args: backing.Postgres, site: Site, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("switchyard:index:Postgres", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        current = {account: passwords.password(f"{name}-{account}", args.rotation, child) for account in ACCOUNTS}
+        current = {user: passwords.password(f"{name}-{user}", args.rotation, child) for user in ACCOUNTS}
 
         config = config_map("postgres", COMPONENT, site, files(args), child)
         keys = _passwords(name, args, site, current, child)
-        rights = _permissions(name, site, child)
+        rights = account(name, COMPONENT, site, _rules(), child)
         workload.service(name, "postgres", COMPONENT, site, {"postgres": (PORT, PORT)}, child, selector={"role": "primary"})
         ports = {"postgres": (PORT, PORT), "patroni": (REST_PORT, REST_PORT)}
         workload.service(f"{name}-members", MEMBERS_SERVICE, COMPONENT, site, ports, child, headless=True)
@@ -71,6 +75,11 @@ class Postgres(pulumi.ComponentResource):
             version=str(args.major),
             fingerprint=str(args.rotation),
         )
+        self.watch = Watch(
+            rules=rules(COMPONENT),
+            scrapes=(Scrape(job="patroni", component=COMPONENT, port=REST_PORT),),
+            expectations=(members(COMPONENT, args.members),),
+        )
         self.register_outputs({"host": self.endpoint.host})
 
 
@@ -87,7 +96,7 @@ def files(args: backing.Postgres) -> dict[str, str]:
 
 
 def _passwords(name: str, args: backing.Postgres, site: Site, current: dict[str, pulumi.Output[str]], opts: pulumi.ResourceOptions) -> str:
-    values: dict[str, pulumi.Input[str]] = {account: current[account] for account in ACCOUNTS if account != "rest"}
+    values: dict[str, pulumi.Input[str]] = {user: current[user] for user in ACCOUNTS if user != "rest"}
     values["20-passwords.yml"] = pulumi.Output.all(**current).apply(passwords_document)
     if args.rotation > 1:
         values["superuser-previous"] = passwords.password(f"{name}-superuser", args.rotation - 1, opts)
@@ -134,26 +143,10 @@ def _pod(args: backing.Postgres, site: Site, config: str, keys: str) -> workload
     )
 
 
-def _permissions(name: str, site: Site, opts: pulumi.ResourceOptions) -> rbac.v1.RoleBinding:
-    account = core.v1.ServiceAccount(name, metadata=workload.metadata(COMPONENT, site), automount_service_account_token=False, opts=opts)
-    role = rbac.v1.Role(name, metadata=workload.metadata(COMPONENT, site), rules=_rules(), opts=opts)
-    return rbac.v1.RoleBinding(
-        name,
-        metadata=workload.metadata(COMPONENT, site),
-        role_ref=rbac.v1.RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=role.metadata["name"]),
-        subjects=[rbac.v1.SubjectArgs(kind="ServiceAccount", name=account.metadata["name"], namespace=site.namespace)],
-        opts=opts,
-    )
-
-
 def _rules() -> list[rbac.v1.PolicyRuleArgs]:
     """Return Patroni's rights. It may change its own ConfigMaps alone; making and listing can not be narrowed to names."""
-
-    def rule(resource: str, verbs: list[str], names: list[str] | None = None) -> rbac.v1.PolicyRuleArgs:
-        return rbac.v1.PolicyRuleArgs(api_groups=[""], resources=[resource], verbs=verbs, resource_names=names)
-
     return [
-        rule("configmaps", ["create", "list", "watch"]),
-        rule("configmaps", ["get", "patch", "update"], PATRONI_OBJECTS),
-        rule("pods", ["get", "list", "patch", "update", "watch"]),
+        rule("", ["configmaps"], ["create", "list", "watch"]),
+        rule("", ["configmaps"], ["get", "patch", "update"], PATRONI_OBJECTS),
+        rule("", ["pods"], ["get", "list", "patch", "update", "watch"]),
     ]

@@ -7,7 +7,7 @@ from components.kube import probes
 from components.kube.workload import deployment, metadata, template
 from components.release import Release, scrapes
 from components.site import Site
-from components.watch import Watch, members
+from components.watch import Watch, members, rules
 from settings.app import Process as ProcessSettings
 from settings.app import Schedule as ScheduleSettings
 from settings.types import seconds_of
@@ -31,7 +31,7 @@ class Process(pulumi.ComponentResource):
         """Make the process called `process` of `release`."""
         super().__init__("switchyard:index:Process", name, None, opts)
         run(self, name, process, args, site, release)
-        self.watch = watched(process, args)
+        self.watch = watched(process, args, *rules("processes"))
         self.register_outputs({})
 
 

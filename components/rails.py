@@ -14,7 +14,7 @@ from components.kube.passwords import of_generation
 from components.kube.workload import deployment, metadata, service, template
 from components.release import APP_LABEL, SERVICE_ACCOUNT, Release, scrapes
 from components.site import Secrets, Site
-from components.watch import Watch, members
+from components.watch import Watch, members, rules
 from settings.app import PRESTOP_SECONDS, App, Web
 from settings.app import Release as ReleaseSettings
 from settings.stack import Edge
@@ -84,6 +84,7 @@ class RailsApp(pulumi.ComponentResource):
         network.to_public(f"{name}-saas", "app", site, {APP_LABEL: "true"}, args.app.egress_ranges, args.app.egress_ports, child)
         self.urls = {web: self._web(name, web, said, args.edge, site, child) for web, said in args.web.items()}
         self.watch = Watch(
+            rules=rules("web"),
             scrapes=tuple(scrape for web, said in args.web.items() for scrape in scrapes(web, said)),
             expectations=tuple(members(web, said.replicas) for web, said in args.web.items()),
         )

@@ -10,6 +10,7 @@ from components.endpoints import Endpoint
 from components.kube import network, passwords, probes, workload
 from components.kube.configuration import config_map, secret
 from components.site import Site
+from components.watch import Watch, members, rules
 from settings import backing
 from settings.types import bytes_of
 
@@ -34,6 +35,9 @@ class Redis(pulumi.ComponentResource):
     endpoint: Endpoint
     """The server, its account `default` and the current password; the generation before it is still accepted."""
 
+    watch: Watch
+    """What its rules expect; its figures are an exporter's."""
+
     def __init__(self, name: str, instance: str, args: backing.Redis, site: Site, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("switchyard:index:Redis", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
@@ -57,6 +61,7 @@ class Redis(pulumi.ComponentResource):
         self.endpoint = Endpoint(
             service=component, host=component, port=PORT, user="default", password=accepted[0], fingerprint=str(args.rotation)
         )
+        self.watch = Watch(rules=rules("redis"), expectations=(members(component, 1),))
         self.register_outputs({"host": self.endpoint.host})
 
 

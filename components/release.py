@@ -21,6 +21,8 @@ SERVICE_ACCOUNT = "app"
 """What every pod that runs the app's image runs as: a cloud may give it rights of its own, and the cluster gives it none."""
 IDENTITY = "switchyard.dev/identity"
 """Annotation of a pod that changes with those of its ServiceAccount."""
+METRICS = "metrics"
+"""The name of the port where a process tells its own metrics, and takes no requests of anybody else."""
 WRITABLE = "writable"
 """The volume of all folders that the app may write to."""
 
@@ -69,7 +71,7 @@ class Release:
             # Code that ran on Heroku asks DYNO where it is.
             env_fields={"DYNO": "metadata.name"},
             env_secrets=[self.config_secret, *self.extra_secrets],
-            ports=ports,
+            ports={**(ports or {}), **_metrics_port(said)},
             mounts={**volumes, **trusted},
             read_only=[*trusted],
             probes=probes,
@@ -107,6 +109,10 @@ class Release:
 def scrapes(component: str, said: Process) -> tuple[Scrape, ...]:
     """Return where the process called `component` tells its metrics, if it does."""
     return (Scrape(job=component, component=component, port=said.metrics.port, path=said.metrics.path),) if said.metrics else ()
+
+
+def _metrics_port(said: Process | Schedule | ReleaseSettings) -> dict[str, int]:
+    return {METRICS: said.metrics.port} if isinstance(said, Process) and said.metrics else {}
 
 
 def _metrics_env(said: Process | Schedule | ReleaseSettings) -> dict[str, str]:

@@ -5,7 +5,7 @@ import pulumi
 from components import process
 from components.release import Release
 from components.site import Site
-from components.watch import Watch
+from components.watch import Watch, rules
 from settings.app import SidekiqPool
 from settings.types import seconds_of
 
@@ -26,5 +26,5 @@ class Sidekiq(pulumi.ComponentResource):
         super().__init__("switchyard:index:Sidekiq", name, None, opts)
         env = {"RAILS_MAX_THREADS": str(args.concurrency), "SIDEKIQ_TIMEOUT": str(seconds_of(args.stop_within))}
         process.run(self, name, f"sidekiq-{pool}", args, site, release, command=args.argv, env=env)
-        self.watch = process.watched(f"sidekiq-{pool}", args)
+        self.watch = process.watched(f"sidekiq-{pool}", args, *rules("sidekiq"))
         self.register_outputs({})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pulumi
 
 from settings.stack import Cluster, Images, Settings
-from settings.types import Placement
+from settings.types import Placement, Resources
 
 CLIENT_LABEL = "switchyard.dev/client-of-"
 """Prefix of the label that a pod carries for each service it may reach; network policies select by it."""
@@ -35,6 +35,8 @@ class Site:
     """Whether the engine refuses to delete or replace what keeps data."""
     unprotected: tuple[str, ...] = ()
     """Resources that may be deleted or replaced all the same, by their Pulumi name."""
+    volume_exporter: Resources | None = None
+    """What the container asks for that tells the free space of a pod's volume; None: nobody would ask it."""
     home: pulumi.Input[str] = ""
     """The namespace's name again, as the made Namespace tells it: what takes it is made after the namespace."""
 
@@ -53,6 +55,7 @@ class Site:
             placement=settings.placement,
             protect=settings.protect,
             unprotected=tuple(settings.unprotected),
+            volume_exporter=settings.metrics.volumes if settings.metrics.where == "cluster" else None,
         )
 
     def selector(self, component: str) -> dict[str, str]:

@@ -12,16 +12,18 @@ from components.consumer import Consumer, mqtt_session
 from components.elasticsearch import Elasticsearch
 from components.endpoints import ConfigVars, Endpoint, elasticsearch_vars, postgres_vars, redis_vars
 from components.kube import network
+from components.kube_state_metrics import KubeStateMetrics
 from components.loki import LogStore, Loki, shared
 from components.mqtt import MqttBroker, MqttEndpoint, MqttSession
 from components.postgres import Postgres
 from components.process import Process, Schedule
+from components.prometheus import Prometheus
 from components.rails import RailsApp, RailsSettings
 from components.redis import Redis
 from components.registry import pull_secret
 from components.sidekiq import Sidekiq
 from components.site import Secrets, Site
-from components.watch import Watch
+from components.watch import Watch, volumes
 from settings import logs
 from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
 from settings.stack import RegistryLogin, Settings
@@ -53,6 +55,7 @@ class Stack(pulumi.ComponentResource):
         self._elasticsearch(args, site, secrets)
         self._logs(args, site, secrets)
         app = self._app(args, site, secrets, session)
+        self._metrics(args, site)
 
         self.outputs = {"namespace": site.namespace, "urls": app.urls, "config_secret": app.release.config_secret}
         if args.domain:
@@ -91,6 +94,7 @@ class Stack(pulumi.ComponentResource):
         if args.postgres.where == "cluster":
             made = Postgres("postgres", args.postgres, site, self.child)
             self.ready.append(made.ready)
+            self.watched.append(made.watch)
             self._uses(made.endpoint, postgres_vars(made.endpoint, args.postgres.config_var))
         elif args.postgres.where == "external" and args.postgres.external:
             endpoint = self._external("postgres", Endpoint.external("postgres", args.postgres.external, secrets), site)
@@ -100,8 +104,9 @@ class Stack(pulumi.ComponentResource):
         for instance, said in args.redis.items():
             name = f"redis-{instance}"
             if said.where == "cluster":
-                endpoint = Redis(name, instance, said, site, self.child).endpoint
-                self._uses(endpoint, redis_vars(endpoint, said.config_var))
+                made = Redis(name, instance, said, site, self.child)
+                self.watched.append(made.watch)
+                self._uses(made.endpoint, redis_vars(made.endpoint, said.config_var))
             elif said.where == "external" and said.external:
                 endpoint = self._external(name, Endpoint.external(name, said.external, secrets), site)
                 self._uses(endpoint, redis_vars(endpoint, said.config_var))
@@ -109,6 +114,7 @@ class Stack(pulumi.ComponentResource):
     def _mqtt(self, args: Settings, site: Site, secrets: Secrets, session: MqttSession | None) -> MqttBroker | None:
         if args.mqtt.where == "cluster":
             broker = MqttBroker("mqtt", args.mqtt, site, args.device_host_names, self._authority(site), session, self.child)
+            self.watched.append(broker.watch)
             self._uses(broker.endpoint, broker.endpoint.config_vars(args.mqtt))
             return broker
         if args.mqtt.where == "external" and args.mqtt.external:
@@ -120,6 +126,7 @@ class Stack(pulumi.ComponentResource):
     def _elasticsearch(self, args: Settings, site: Site, secrets: Secrets) -> None:
         if args.elasticsearch.where == "cluster":
             made = Elasticsearch("elasticsearch", args.elasticsearch, site, self._authority(site), self.child)
+            self.watched.append(made.watch)
             self._uses(made.endpoint, elasticsearch_vars(made.endpoint, args.elasticsearch.config_var))
         elif args.elasticsearch.where == "external" and args.elasticsearch.external:
             endpoint = Endpoint.external("elasticsearch", args.elasticsearch.external, secrets)
@@ -153,6 +160,14 @@ class Stack(pulumi.ComponentResource):
         for schedule, said in args.schedules.items():
             Schedule(schedule, schedule, said, site, app.release, opts)
         return app
+
+    def _metrics(self, args: Settings, site: Site) -> None:
+        """Make what watches all the rest, and so is made last."""
+        if args.metrics.where == "none":
+            return
+        self.watched.append(volumes(args))
+        self.watched.append(KubeStateMetrics("kube-state-metrics", args.metrics, site, self.child).watch)
+        Prometheus("prometheus", args.metrics, site, self.watched, None, self.child)
 
     def _external(self, name: str, endpoint: Endpoint, site: Site) -> Endpoint:
         network.admit_external(name, endpoint, site, self.child)

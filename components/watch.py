@@ -2,25 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+
+from settings import Settings
+from settings.fixed import VOLUMES_PORT, servers
+
+RULES = Path(__file__).parent / "files" / "alerts"
+"""The files of alert rules, `<name>.yml` each, as promtool reads them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scrape:
-    """A port that Prometheus asks for metrics, on every pod of a component."""
+    """A port that Prometheus asks for metrics, on every pod of a component. No two have job, `about` and port in common."""
 
     job: str
     """The label `job` of all that is read from it: the component, or the exporter beside it."""
     component: str
     """The pods that are asked carry this value of app.kubernetes.io/component; it becomes the label `component`."""
     port: int
-    """TCP port of the pod."""
+    """TCP port of the pod; one of its containers must name it."""
     path: str = "/metrics"
     """HTTP path."""
     params: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     """Parameters of the request."""
     scheme: Literal["http", "https"] = "http"
     """How the port is asked; https verifies no name, because pods are dialled by address."""
+    about: str | None = None
+    """The label `component` where an exporter tells of another component; None: of the pods that are asked."""
+    honor_labels: bool = False
+    """Whether the labels `namespace`, `pod`, `container` and `component` are those of what is told, not of the pod that is asked."""
+    relabel: tuple[Mapping[str, object], ...] = ()
+    """Further metric_relabel_configs, as Prometheus' configuration has them: which series are kept, and under which labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,3 +66,14 @@ class Watch:
 def members(component: str, count: int) -> Expectation:
     """Return the expectation that `count` pods of `component` are there: switchyard:members{component}."""
     return Expectation(record="switchyard:members", value=count, labels={"component": component})
+
+
+def volumes(settings: Settings) -> Watch:
+    """Return where the free space of every volume is told: beside each server that has one, on each of its pods."""
+    kept = [server.name for server in servers(settings) if server.volume]
+    return Watch(scrapes=tuple(Scrape(job="volumes", component=name, port=VOLUMES_PORT) for name in kept))
+
+
+def rules(*names: str) -> tuple[str, ...]:
+    """Return those of `names` that there is a file of alert rules for."""
+    return tuple(name for name in names if (RULES / f"{name}.yml").is_file())

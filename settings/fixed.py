@@ -16,6 +16,8 @@ Object = Mapping[str, Any]
 
 VOLUME = "data"
 """The name of every claim template; a claim is called `data-<StatefulSet>-<number>`."""
+VOLUMES_PORT = 9100
+"""Where each pod with a volume tells how much of it is free."""
 COMPONENT_LABEL = "app.kubernetes.io/component"
 KINDS = ("statefulsets", "persistentvolumeclaims", "pods")
 """What `refusals` is to be given of the stack's namespace."""
@@ -81,6 +83,8 @@ def servers(settings: Settings) -> list[Server]:
     """Return the StatefulSets that the settings want."""
     single = {"postgres": settings.postgres, "mqtt": settings.mqtt, "elasticsearch": settings.elasticsearch}
     made = [Server(name, name, said.members, said.volume) for name, said in single.items() if said.where == "cluster"]
+    if settings.metrics.where == "cluster":
+        made.append(Server("metrics", "prometheus", 1, settings.metrics.volume))
     stores = {name: said for name, said in settings.redis.items() if said.where == "cluster"}
     made += [Server(f"redis.{name}", f"redis-{name}", 1, said.volume if said.persistent else None) for name, said in stores.items()]
     return made + ([Server("logs", "loki", 1, settings.logs.volume)] if settings.logs.where == "cluster" else [])

@@ -9,6 +9,7 @@ from settings.app import Process
 from settings.problems import Path
 from settings.quantities import bytes_of, cores_of
 from settings.types import Resources
+from settings.watching import exporters
 
 if TYPE_CHECKING:
     from settings.stack import Settings
@@ -53,7 +54,7 @@ class Total:
 
 def footprint(settings: "Settings") -> list[Footprint]:
     """Return what each component asks for, in the order in which a stack is made."""
-    return [*_services(settings), *_app(settings)]
+    return [*_services(settings), *_app(settings), *_watching(settings)]
 
 
 def total(parts: Sequence[Footprint], *, rolling: bool = True) -> Total:
@@ -68,18 +69,33 @@ def total(parts: Sequence[Footprint], *, rolling: bool = True) -> Total:
 
 def _services(settings: "Settings") -> Iterator[Footprint]:
     postgres, mqtt, search = settings.postgres, settings.mqtt, settings.elasticsearch
+    beside = volume_exporters(settings)
     if postgres.where == "cluster":
-        yield _part("postgres", postgres.members, 0, postgres.resources, ("postgres",), postgres.volume.size)
+        yield _part("postgres", postgres.members, 0, postgres.resources, ("postgres",), postgres.volume.size, beside)
     for name, redis in settings.redis.items():
         if redis.where == "cluster":
             volume = redis.volume.size if redis.persistent else None
-            yield _part(f"redis-{name}", 1, 0, redis.resources, ("redis", name), volume)
+            yield _part(f"redis-{name}", 1, 0, redis.resources, ("redis", name), volume, beside)
     if mqtt.where == "cluster":
-        yield _part("mqtt", mqtt.members, 0, mqtt.resources, ("mqtt",), mqtt.volume.size)
+        yield _part("mqtt", mqtt.members, 0, mqtt.resources, ("mqtt",), mqtt.volume.size, beside)
     if search.where == "cluster":
-        yield _part("elasticsearch", search.members, 0, search.resources, ("elasticsearch",), search.volume.size)
+        yield _part("elasticsearch", search.members, 0, search.resources, ("elasticsearch",), search.volume.size, beside)
     if (logs := settings.logs).where == "cluster":
-        yield _part("loki", 1, 0, logs.resources, ("logs",), logs.volume.size)
+        yield _part("loki", 1, 0, logs.resources, ("logs",), logs.volume.size, beside)
+
+
+def volume_exporters(settings: "Settings") -> list[Resources]:
+    """Return what the container asks for that stands in each pod with a volume: it tells the volume's free space."""
+    return [settings.metrics.volumes] if settings.metrics.where == "cluster" else []
+
+
+def _watching(settings: "Settings") -> Iterator[Footprint]:
+    metrics = settings.metrics
+    if metrics.where == "cluster":
+        beside = volume_exporters(settings)
+        yield _part("prometheus", 1, 0, metrics.resources, ("metrics",), metrics.volume.size, beside)
+    for name, (first, *others) in exporters(settings).items():
+        yield _part(name, 1, 0, first, ("metrics",), always=others)
 
 
 def _app(settings: "Settings") -> Iterator[Footprint]:
@@ -102,6 +118,19 @@ def _process(component: str, process: Process, path: Path, *, alone: bool = Fals
     return _part(component, process.replicas, surge, process.resources, path)
 
 
-def _part(component: str, replicas: int, surge: int, resources: Resources, path: Path, volume: str | None = None) -> Footprint:
-    storage = bytes_of(volume) if volume else 0
-    return Footprint(component, replicas, surge, cores_of(resources.cpu), bytes_of(resources.memory), storage, path)
+def _part(
+    component: str,
+    replicas: int,
+    surge: int,
+    resources: Resources,
+    path: Path,
+    volume: str | None = None,
+    beside: Sequence[Resources] = (),
+    *,
+    always: Sequence[Resources] = (),
+) -> Footprint:
+    """Return one component's part; its pods have the containers `always`, and where they have a volume those `beside` it."""
+    containers = [resources, *always, *(beside if volume else ())]
+    cpu = sum((cores_of(one.cpu) for one in containers), Decimal(0))
+    memory = sum(bytes_of(one.memory) for one in containers)
+    return Footprint(component, replicas, surge, cpu, memory, bytes_of(volume) if volume else 0, path)

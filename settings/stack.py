@@ -12,6 +12,7 @@ from settings.backing import NOWHERE, Backing, Elasticsearch, Mqtt, Postgres, Re
 from settings.cures import Cures
 from settings.footprint import Footprint, footprint
 from settings.logs import Logs
+from settings.metrics import Metrics
 from settings.types import Bytes, Cidr, Cpu, DnsLabel, EnvName, HostName, Image, Model, Placement, Port, Registry
 
 Tier = Literal["sandbox", "testing", "small", "staging", "production"]
@@ -145,6 +146,8 @@ class Settings(Model):
     """The search engine."""
     logs: Logs = Logs()
     """The lines that containers write."""
+    metrics: Metrics = Metrics()
+    """Prometheus and what it asks."""
     edge: Edge = Edge()
     """Who may reach the web processes."""
 
@@ -185,7 +188,8 @@ class Settings(Model):
         names += ["valkey"] if any(redis.where == "cluster" for redis in self.redis.values()) else []
         names += ["rabbitmq"] if self.mqtt.where == "cluster" else []
         names += ["elasticsearch"] if self.elasticsearch.where == "cluster" else []
-        return names + (["loki"] if self.logs.where == "cluster" else [])
+        names += ["loki"] if self.logs.where == "cluster" else []
+        return names + (["prometheus", "exporters", "kube-state-metrics"] if self.metrics.where == "cluster" else [])
 
     def unpinned_images(self) -> list[str]:
         """Return the images that would run without a digest, which `up` refuses."""

@@ -23,6 +23,11 @@ OWN_NAMES = (
     "elasticsearch",
     "elasticsearch-members",
     "loki",
+    "elasticsearch-exporter",
+    "postgres-exporter",
+    "blackbox-exporter",
+    "kube-state-metrics",
+    "prometheus",
 )
 """Names of pods and Services of the stack's own: the provider would write one over the other and say nothing."""
 _PASSWORD = re.compile(r"://[^/\s:@]*:(?!\$\(\w+\)@|\$\{\w+\}@)[^/\s@]+@")
@@ -87,7 +92,9 @@ def _queues(settings: "Settings") -> Iterator[Problem]:
 
 def _names(settings: "Settings") -> Iterator[Problem]:
     groups = {"web": settings.web, "sidekiq": settings.sidekiq, "processes": settings.processes, "schedules": settings.schedules}
-    taken = dict.fromkeys(OWN_NAMES, "Switchyard itself") | {f"redis-{name}": f"redis.{name}" for name in settings.redis}
+    taken = dict.fromkeys(OWN_NAMES, "Switchyard itself") | {
+        f"redis-{name}{end}": f"redis.{name}" for name in settings.redis for end in ("", "-exporter")
+    }
     for group, members in groups.items():
         for name in members:
             full = f"sidekiq-{name}" if group == "sidekiq" else name

@@ -100,6 +100,21 @@ def to_api_server(name: str, component: str, site: Site, opts: pulumi.ResourceOp
     allow_out(f"{name}-api-server", component, site, site.selector(component), peers, site.cluster.api_server_ports, opts)
 
 
+def admit_scrapes(name: str, component: str, site: Site, ports: Mapping[str, Ports], opts: pulumi.ResourceOptions) -> None:
+    """Make the policies that let `component` ask other components for their metrics: component -> the ports of its pods.
+
+    One lets it out to all of them, and each of them has one of its own that lets it in; its own pods are among them.
+    """
+    own = site.selector(component)
+    out = [
+        networking.v1.NetworkPolicyEgressRuleArgs(to=[pods(site.selector(asked))], ports=_ports(numbers))
+        for asked, numbers in ports.items()
+    ]
+    _policy(f"{name}-scrapes", component, site, own, opts, egress=out)
+    for asked, numbers in ports.items():
+        allow_in(f"{name}-asks-{asked}", asked, site, [pods(own)], numbers, opts)
+
+
 def to_public(
     name: str,
     component: str,

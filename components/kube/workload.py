@@ -1,7 +1,7 @@
 """Pods, and the workloads that keep them: every pod of a stack is made here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pulumi
 from pulumi_kubernetes import apps, core, meta, policy
@@ -9,13 +9,17 @@ from pulumi_kubernetes import apps, core, meta, policy
 from components.kube.security import SERVER_UID, container_security, pod_security
 from components.site import Site
 from settings.backing import Volume
-from settings.types import Placement, Resources, Toleration
+from settings.fixed import VOLUME, VOLUMES_PORT
+from settings.types import Placement, Resources, Toleration, bytes_of
 
 LOST_NODE_SECONDS = 10
 """A pod of a lost node is replaced after this long; Kubernetes' own default is 300."""
 PROGRESS_SECONDS = 600
 """Without progress for so long a rollout has failed, and the old pods go on serving; longer where a single pod may take longer."""
 MARGIN_SECONDS = 60
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+"""Annotation: the container that `kubectl exec` and `logs` mean when they name none."""
+VOLUME_MOUNT = "/volume"
 STATEFUL_TIMEOUT = pulumi.CustomTimeouts(create="10m", update="10m", delete="5m")
 
 
@@ -93,8 +97,9 @@ def container(
 def template(pod: Pod, site: Site) -> core.v1.PodTemplateSpecArgs:
     """Return the template of a pod: restricted profile, short tolerations for lost nodes, spread over nodes."""
     placement = pod.placement or site.placement
+    annotations = {**({DEFAULT_CONTAINER: pod.containers[0].name} if len(pod.containers) > 1 else {}), **pod.annotations}
     return core.v1.PodTemplateSpecArgs(
-        metadata=meta.v1.ObjectMetaArgs(labels={**site.labels(pod.component), **pod.labels}, annotations=dict(pod.annotations) or None),
+        metadata=meta.v1.ObjectMetaArgs(labels={**site.labels(pod.component), **pod.labels}, annotations=annotations or None),
         spec=core.v1.PodSpecArgs(
             containers=list(pod.containers),
             init_containers=list(pod.init_containers) or None,
@@ -168,6 +173,8 @@ def stateful_set(
 
     The engine refuses to delete or replace it where the stack's tier protects data.
     """
+    if claims and site.volume_exporter:
+        pod = replace(pod, containers=[*pod.containers, _volume_exporter(site, site.volume_exporter)])
     made = apps.v1.StatefulSet(
         name,
         metadata=metadata(pod.component, site),
@@ -185,6 +192,33 @@ def stateful_set(
     if replicas > 1:
         disruption_budget(name, pod.component, site, opts)
     return made
+
+
+def _volume_exporter(site: Site, resources: Resources) -> core.v1.ContainerArgs:
+    """Return the container that tells the free space of the volume beside a server, which a Role can not ask Kubernetes for.
+
+    It has no probes: a container that is not ready takes its pod out of its Services, and this one must not do that to a database.
+    """
+    return container(
+        "volume",
+        site.image("exporters"),
+        site,
+        resources,
+        command=[
+            "prometheus-node-exporter",
+            f"--web.listen-address=:{VOLUMES_PORT}",
+            "--web.disable-exporter-metrics",
+            "--collector.disable-defaults",
+            "--collector.filesystem",
+            f"--collector.filesystem.mount-points-include=^{VOLUME_MOUNT}$",
+            # Whatever it is made of: left to itself it passes over some kinds.
+            "--collector.filesystem.fs-types-include=.*",
+        ],
+        env={"GOMAXPROCS": "1", "GOMEMLIMIT": str(bytes_of(resources.memory) * 3 // 4)},
+        ports={"volume": VOLUMES_PORT},
+        mounts={VOLUME_MOUNT: VOLUME},
+        read_only=[VOLUME_MOUNT],
+    )
 
 
 def keeping_claims(opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:

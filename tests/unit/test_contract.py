@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from settings import Settings, resolve
 from settings.loader import ROOT
 from settings.types import seconds_of
+from settings.watching import exporters
 from tests.unit.connectivity import Network, matches
 from tests.unit.rendering import SENTINEL, Registered, render
 
@@ -77,6 +78,7 @@ STACKS: dict[str, dict[str, Any]] = {
         "redis": {"cache": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}},
         "elasticsearch": {"where": "cluster"},
         "logs": {"where": "cluster", "shared_with": ["lamp-other"]},
+        "metrics": {"where": "cluster", "kubelet": True},
         "processes": {
             "clock": {"command": ["bin/clock"], "singleton": True},
             "worker": {"command": ["bin/worker"], "replicas": 2, "health": {}},
@@ -126,8 +128,10 @@ SECRET_NAMES = (
 )
 SECRETS = {name: f"{SENTINEL}{name}" for name in SECRET_NAMES}
 WITHOUT_PROBES = dict.fromkeys(("clock", "sidekiq-slow"), "a process that says no `health` is restarted only when it exits")
-WITH_TOKEN = {"postgres"}
-"""Patroni keeps its state in the Kubernetes API."""
+WITH_TOKEN = {"postgres", "prometheus", "kube-state-metrics"}
+"""Patroni keeps its state in the Kubernetes API; Prometheus looks for pods in it, kube-state-metrics for all kinds of objects."""
+BESIDE = {"volume"}
+"""Containers without probes: one that is not ready would take a database out of its Service."""
 READ_BY_THE_KUBELET = {"registry-login"}
 """No container reads it: components/registry.py says why it changes in place."""
 PUBLIC_SERVICES = {"mqtt-public"}
@@ -253,9 +257,11 @@ class TestPods:
             if pod.owner.kind not in ("Deployment", "StatefulSet") or pod.component in WITHOUT_PROBES:
                 continue
             for container in pod.spec["containers"]:
-                assert "livenessProbe" in container, pod.component
+                assert (container["name"] in BESIDE) is not ("livenessProbe" in container), pod.component
+                if container["name"] in BESIDE:
+                    continue
                 assert "startupProbe" in container, pod.component
-                serves = bool(container.get("ports"))
+                serves = any(port["name"] != "metrics" for port in container.get("ports", []))
                 assert ("readinessProbe" in container) is serves, pod.component
 
     def test_liveness_never_asks_the_same_as_readiness_of_a_web_process(self, stack: Rendered) -> None:
@@ -268,7 +274,7 @@ class TestPods:
         said: dict[str, Any] = dict(stack.settings.web) | dict(stack.settings.processes)
         said |= {f"sidekiq-{name}": pool for name, pool in stack.settings.sidekiq.items()} | {"consumer": stack.settings.consumer}
         for pod in templates(stack):
-            if pod.owner.kind != "Deployment":
+            if pod.owner.kind != "Deployment" or pod.component not in said:
                 continue
             waits = seconds_of(said[pod.component].stop_within)
             if "lifecycle" in pod.spec["containers"][0]:
@@ -492,6 +498,8 @@ class TestRelease:
         settings = stack.settings
         alone = {name for name, said in settings.processes.items() if said.singleton}
         alone |= {"consumer"} if settings.consumer.alone else set()
+        # Two exporters of the same figures would double every sum.
+        alone |= set(exporters(settings))
         for one in stack.of("Deployment"):
             strategy = one.inputs["spec"]["strategy"]
             assert strategy["type"] == ("Recreate" if one.kube_name in alone else "RollingUpdate"), one.name
