@@ -6,11 +6,13 @@ import pulumi
 import pulumi_random
 from pulumi_kubernetes import core, meta
 
-from components import ownership
+from components import ownership, prometheus
 from components.certificates import CertificateAuthority
 from components.consumer import Consumer, mqtt_session
+from components.dashboards import Shown, dashboards
 from components.elasticsearch import Elasticsearch
 from components.endpoints import ConfigVars, Endpoint, elasticsearch_vars, postgres_vars, redis_vars
+from components.grafana import DataSource, Grafana, own_pages, pages
 from components.kube import network
 from components.kube_state_metrics import KubeStateMetrics
 from components.loki import LogStore, Loki, shared
@@ -55,6 +57,7 @@ class Stack(pulumi.ComponentResource):
         self._elasticsearch(args, site, secrets)
         self._logs(args, site, secrets)
         app = self._app(args, site, secrets, session)
+        self._grafana(args, site)
         self._metrics(args, site)
 
         self.outputs = {"namespace": site.namespace, "urls": app.urls, "config_secret": app.release.config_secret}
@@ -139,6 +142,20 @@ class Stack(pulumi.ComponentResource):
             self.watched.append(made.watch)
         elif args.logs.where == "shared" and args.logs.namespace:
             self.logs = shared("loki", args.logs.namespace, site, self.child)
+
+    def _grafana(self, args: Settings, site: Site) -> None:
+        if args.grafana.where == "none":
+            return
+        sources: list[DataSource] = []
+        if args.metrics.where == "cluster":
+            asked = prometheus.ENDPOINT
+            sources.append(DataSource(kind="prometheus", url=f"http://{asked.host}:{asked.port}", client_labels=asked.client_labels))
+            prometheus.admit_clients("prometheus", site, self.child)
+        if self.logs:
+            sources.append(DataSource(kind="loki", url=self.logs.url, tenant=self.logs.tenant, client_labels=self.logs.client_labels))
+        shown = pages(dashboards(Shown.of(args))) | own_pages(args.grafana)
+        made = Grafana("grafana", args.grafana, site, sources, shown, args.edge, self.child)
+        self.watched.append(made.watch)
 
     def _authority(self, site: Site) -> CertificateAuthority:
         """Return the stack's certificate authority, made when the first server wants a certificate."""

@@ -96,6 +96,8 @@ def _watching(settings: "Settings") -> Iterator[Footprint]:
         yield _part("prometheus", 1, 0, metrics.resources, ("metrics",), metrics.volume.size, beside)
     for name, (first, *others) in exporters(settings).items():
         yield _part(name, 1, 0, first, ("metrics",), always=others)
+    if settings.grafana.where == "cluster":
+        yield _part("grafana", 1, SURGE, settings.grafana.resources, ("grafana",))
 
 
 def _app(settings: "Settings") -> Iterator[Footprint]:

@@ -11,6 +11,7 @@ from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPoo
 from settings.backing import NOWHERE, Backing, Elasticsearch, Mqtt, Postgres, Redis, beside
 from settings.cures import Cures
 from settings.footprint import Footprint, footprint
+from settings.grafana import Grafana
 from settings.logs import Logs
 from settings.metrics import Metrics
 from settings.types import Bytes, Cidr, Cpu, DnsLabel, EnvName, HostName, Image, Model, Placement, Port, Registry
@@ -148,6 +149,8 @@ class Settings(Model):
     """The lines that containers write."""
     metrics: Metrics = Metrics()
     """Prometheus and what it asks."""
+    grafana: Grafana = Grafana()
+    """Where metrics and logs are looked at."""
     edge: Edge = Edge()
     """Who may reach the web processes."""
 
@@ -189,7 +192,8 @@ class Settings(Model):
         names += ["rabbitmq"] if self.mqtt.where == "cluster" else []
         names += ["elasticsearch"] if self.elasticsearch.where == "cluster" else []
         names += ["loki"] if self.logs.where == "cluster" else []
-        return names + (["prometheus", "exporters", "kube-state-metrics"] if self.metrics.where == "cluster" else [])
+        names += ["prometheus", "exporters", "kube-state-metrics"] if self.metrics.where == "cluster" else []
+        return names + (["grafana"] if self.grafana.where == "cluster" else [])
 
     def unpinned_images(self) -> list[str]:
         """Return the images that would run without a digest, which `up` refuses."""

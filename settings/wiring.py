@@ -28,6 +28,7 @@ OWN_NAMES = (
     "blackbox-exporter",
     "kube-state-metrics",
     "prometheus",
+    "grafana",
 )
 """Names of pods and Services of the stack's own: the provider would write one over the other and say nothing."""
 _PASSWORD = re.compile(r"://[^/\s:@]*:(?!\$\(\w+\)@|\$\{\w+\}@)[^/\s@]+@")

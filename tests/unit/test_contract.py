@@ -79,6 +79,7 @@ STACKS: dict[str, dict[str, Any]] = {
         "elasticsearch": {"where": "cluster"},
         "logs": {"where": "cluster", "shared_with": ["lamp-other"]},
         "metrics": {"where": "cluster", "kubelet": True},
+        "grafana": {"where": "cluster"},
         "processes": {
             "clock": {"command": ["bin/clock"], "singleton": True},
             "worker": {"command": ["bin/worker"], "replicas": 2, "health": {}},

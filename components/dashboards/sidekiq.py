@@ -1,0 +1,135 @@
+"""Sidekiq: how long jobs wait, how many fail, and the Valkey that keeps them."""
+
+from components.dashboards.panels import Dashboard, Panel, Query, Row, Threshold
+from components.dashboards.shown import Shown
+
+
+def dashboard(shown: Shown) -> Dashboard:
+    """Return Sidekiq's page. Its figures are read from Redis, so every app has them."""
+    stores = (_store(),) if shown.redis else ()
+    return Dashboard(
+        name="sidekiq",
+        title="Sidekiq",
+        about="How long jobs wait and what becomes of them; the figures are those that Sidekiq itself keeps in Redis.",
+        rows=(_now(), _queues(), _jobs(), *stores),
+    )
+
+
+def _now() -> Row:
+    return Row(
+        title="Now",
+        panels=(
+            Panel(
+                title="Longest wait",
+                kind="stat",
+                about="Of the oldest job in any queue.",
+                queries=(Query(expr="max(sidekiq_queue_latency_seconds)"),),
+                unit="s",
+                thresholds=(Threshold(value=10, colour="orange"), Threshold(value=60, colour="red")),
+            ),
+            Panel(title="Jobs waiting", kind="stat", queries=(Query(expr="max(sidekiq_enqueued_jobs)"),)),
+            Panel(
+                title="Processes",
+                kind="stat",
+                queries=(Query(expr="max(sidekiq_processes)"),),
+                thresholds=(Threshold(value=1, colour="green"),),
+                falling=True,
+            ),
+            Panel(title="Threads at work", kind="stat", queries=(Query(expr="max(sidekiq_busy_workers)"),)),
+            Panel(
+                title="To be tried again",
+                kind="stat",
+                queries=(Query(expr="max(sidekiq_retry_jobs)"),),
+                thresholds=(Threshold(value=1, colour="yellow"),),
+            ),
+            Panel(
+                title="Dead",
+                kind="stat",
+                about="Jobs that Sidekiq has given up. Somebody must look at them.",
+                queries=(Query(expr="max(sidekiq_dead_jobs)"),),
+                thresholds=(Threshold(value=1, colour="red"),),
+            ),
+        ),
+    )
+
+
+def _queues() -> Row:
+    return Row(
+        title="Queues",
+        panels=(
+            Panel(
+                title="How long the oldest job has waited",
+                queries=(Query(expr="max by (name) (sidekiq_queue_latency_seconds)", legend="{{name}}"),),
+                unit="s",
+            ),
+            Panel(
+                title="Jobs waiting",
+                queries=(Query(expr="max by (name) (sidekiq_queue_enqueued_jobs)", legend="{{name}}"),),
+                stacked=True,
+            ),
+            Panel(
+                title="Threads",
+                about="How many there are, and how many are at work. When all are for long, jobs wait.",
+                queries=(
+                    Query(expr="max(sidekiq_workers)", legend="all"),
+                    Query(expr="max(sidekiq_busy_workers)", legend="at work"),
+                ),
+            ),
+        ),
+    )
+
+
+def _jobs() -> Row:
+    return Row(
+        title="Jobs",
+        panels=(
+            Panel(
+                title="Done and failed, a second",
+                queries=(
+                    Query(expr="max(rate(sidekiq_processed_jobs_total[$__rate_interval]))", legend="done"),
+                    Query(expr="max(rate(sidekiq_failed_jobs_total[$__rate_interval]))", legend="failed"),
+                ),
+                unit="ops",
+            ),
+            Panel(
+                title="Put off",
+                queries=(
+                    Query(expr="max(sidekiq_scheduled_jobs)", legend="scheduled"),
+                    Query(expr="max(sidekiq_retry_jobs)", legend="to be tried again"),
+                ),
+            ),
+            Panel(title="Dead", queries=(Query(expr="max(sidekiq_dead_jobs)", legend="dead"),)),
+        ),
+    )
+
+
+def _store() -> Row:
+    return Row(
+        title="Valkey",
+        panels=(
+            Panel(
+                title="Memory, of what data may take",
+                about="Full, a store of jobs refuses new ones, and a cache forgets.",
+                queries=(
+                    Query(
+                        expr="max by (component) (redis_memory_used_bytes / (redis_memory_max_bytes > 0))",
+                        legend="{{component}}",
+                    ),
+                ),
+                unit="percentunit",
+                thresholds=(Threshold(value=0.75, colour="orange"), Threshold(value=0.9, colour="red")),
+                most=1,
+            ),
+            Panel(
+                title="Commands a second",
+                queries=(
+                    Query(expr="sum by (component) (rate(redis_commands_processed_total[$__rate_interval]))", legend="{{component}}"),
+                ),
+                unit="ops",
+            ),
+            Panel(
+                title="Clients",
+                queries=(Query(expr="max by (component) (redis_connected_clients)", legend="{{component}}"),),
+            ),
+        ),
+    )
