@@ -16,7 +16,7 @@ from settings import SettingsError, ownership
 from tools.errors import UserError
 from tools.paths import ROOT, cache_dir
 
-IMAGES_GIB = 6.0
+IMAGES_GIB = 7.5
 """Room for the images while they are built, their copies in the registry and on the nodes, and the volumes."""
 
 FAR = f"the sandbox reaches no registry but its own, {layout.REGISTRY}: copy the image there, as docs/your-own-app.md says"

@@ -84,7 +84,10 @@ def wanted(names: Sequence[str], stack: Stack | None = None) -> list[str]:
 
     Where upstream publishes an image, ours is for the sandbox, and for whoever names it.
     """
-    if unknown := sorted(set(names) - set(catalog.names())):
+    unknown = sorted(set(names) - set(catalog.names()))
+    if foreign := [name for name in unknown if name in pin.upstream()]:
+        raise UserError(f"upstream alone publishes {', '.join(foreign)}: pin it, ./sy images pin {foreign[0]} -s STACK")
+    if unknown:
         raise UserError(
             f"there is no image {', '.join(unknown)} of ours; there are {', '.join(catalog.names())}. "
             f"Your own app's is pinned with its reference: ./sy images pin {unknown[0]}=ghcr.io/company/{unknown[0]}:v12 -s STACK"

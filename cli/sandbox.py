@@ -68,8 +68,7 @@ def start(nodes: int | None, names: Iterable[str], progress: Progress) -> Starte
 
 def room_gib(names: Iterable[str]) -> float:
     """Return the room in GiB that is needed on the disk for what is not built yet."""
-    missing = [module for module in toolchain.plan(machine.EVERYTHING) if not module.built]
-    return max((module.gib for module in missing), default=0.0) + (checks.IMAGES_GIB if images.missing(names) else 0.5)
+    return toolchain.room_gib(machine.EVERYTHING) + (checks.IMAGES_GIB if images.missing(names) else 0.5)
 
 
 @click.group()

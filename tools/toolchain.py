@@ -72,6 +72,12 @@ def ensure(groups: Sequence[str] = tuple(GROUPS), progress: Progress | None = No
     return Toolchain({name: _folder(module, version) / "bin" / name for module in chosen for name in module.names})
 
 
+def room_gib(groups: Sequence[str] = tuple(GROUPS)) -> float:
+    """Return the room in GiB that building what is missing of the groups takes for a while."""
+    missing = {module.module for module in plan(groups) if not module.built}
+    return _needed_gib([module for module in _chosen(groups, None) if module.name in missing])
+
+
 def _chosen(groups: Sequence[str], table: Sequence[Module] | None) -> Sequence[Module]:
     return modules(list(groups)) if table is None else table
 
@@ -124,7 +130,7 @@ def _check_room(missing: Sequence[Module]) -> None:
 def _needed_gib(missing: Sequence[Module]) -> float:
     """Room for the sources of what is built so far and what is fetched next, and for the build that runs meanwhile."""
     fetched = [sum(module.sources_gib for module in missing[: number + 2]) for number in range(len(missing))]
-    return max(sources + module.gib for sources, module in zip(fetched, missing, strict=True))
+    return max((sources + module.gib for sources, module in zip(fetched, missing, strict=True)), default=0.0)
 
 
 def _build(module: Module, version: str, sources: Path, progress: Progress) -> None:

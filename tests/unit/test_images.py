@@ -21,6 +21,7 @@ from images.push import Registry
 from settings import resolve
 from settings.loader import ROOT
 from tools.errors import UserError
+from tools.modules import modules
 from tools.progress import Progress
 
 EMPTY_IMAGE = """\
@@ -80,7 +81,12 @@ def test_every_image_says_what_it_is_and_what_it_starts(name: str) -> None:
 
 def test_the_catalog_has_the_images_of_a_stack_and_of_the_sandbox() -> None:
     stack = {"lamp", "postgres", "rabbitmq", "valkey", "elasticsearch", "prometheus", "alertmanager", "exporters"}
-    assert {*stack, "pause", "coredns"} <= set(catalog.names())
+    assert {*stack, "kube-state-metrics", "loki", "otel-collector", "pause", "coredns"} <= set(catalog.names())
+
+
+def test_the_group_images_has_the_programs_that_images_carry() -> None:
+    built = {name for module in modules(["images"]) for name in module.names}
+    assert {program for name in catalog.names() for program in catalog.spec(name).programs} <= built
 
 
 @pytest.mark.parametrize(
@@ -420,8 +426,15 @@ def test_an_artefact_that_is_not_the_one_described_is_refused(tmp_path: Path) ->
 
 
 def test_the_images_that_upstream_publishes_are_not_pushed_or_pinned_as_ours_unless_named() -> None:
-    assert {"elasticsearch"} <= set(catalog.names()) & set(pin.upstream())
+    both = set(catalog.names()) & set(pin.upstream())
+    assert both == {"elasticsearch", "kube-state-metrics", "loki", "otel-collector"}
     settings = {"tier": "staging", "cluster": {"identifier": "company"}, "elasticsearch": {"where": "cluster"}}
     stack = Stack("staging", ROOT / "Pulumi.staging.yaml", resolve("staging", settings), (), on_sandbox=False)
     assert "elasticsearch" not in wanted([], stack)
     assert wanted(["elasticsearch"], stack) == ["elasticsearch"]
+
+
+def test_an_image_that_upstream_alone_publishes_is_pinned_and_neither_built_nor_pushed() -> None:
+    assert "grafana" in pin.upstream()
+    with pytest.raises(UserError, match=r"upstream alone publishes grafana: pin it, \./sy images pin grafana -s STACK"):
+        wanted(["grafana"])

@@ -209,6 +209,18 @@ def test_all_tools_together_need_less_than_20_gib() -> None:
     assert toolchain._needed_gib(MODULES) < 20
 
 
+def test_the_room_is_that_of_what_is_missing(cache: Path, builds: Path) -> None:
+    (rules,) = modules(["rules"])
+    assert toolchain.room_gib(["rules"]) == rules.gib + rules.sources_gib
+    toolchain._folder(rules, "go1.26.8").mkdir(parents=True)
+    assert toolchain.room_gib(["rules"]) == 0
+
+
+def test_the_tests_of_rules_find_their_programs() -> None:
+    (rules,) = modules(["rules"])
+    assert {"promtool", "amtool"} <= set(rules.names)
+
+
 def test_a_machine_without_go_is_told_how_to_get_it(module: Module, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(UserError, match=r"there is no go on PATH; the tools need Go 1\.26 or later: install it"):
@@ -252,7 +264,7 @@ def test_no_program_is_built_twice() -> None:
 
 
 def test_an_unknown_group_is_told_with_those_there_are() -> None:
-    with pytest.raises(UserError, match="clutser is no group and no module; there are pulumi, cluster, images, engine"):
+    with pytest.raises(UserError, match="clutser is no group and no module; there are pulumi, cluster, images, rules, engine"):
         modules(["clutser"])
 
 
