@@ -1,6 +1,6 @@
 """The stack's dashboards, each a page of panels for what the stack has."""
 
-from components.dashboards import elasticsearch, mqtt, overview, postgres, sidekiq
+from components.dashboards import elasticsearch, mqtt, overview, postgres, rails, sidekiq
 from components.dashboards.panels import Dashboard
 from components.dashboards.shown import Shown as Shown
 
@@ -10,7 +10,8 @@ def dashboards(shown: Shown) -> list[Dashboard]:
     made = [overview.dashboard(shown)] if shown.metrics or shown.logs else []
     if not shown.metrics:
         return made
+    made += [rails.dashboard(shown)] if shown.app else []
     made += [sidekiq.dashboard(shown)] if shown.sidekiq else []
     made += [mqtt.dashboard(shown)] if shown.has("mqtt") else []
     made += [postgres.dashboard(shown)] if shown.postgres else []
-    return made + ([elasticsearch.dashboard()] if shown.elasticsearch else [])
+    return made + ([elasticsearch.dashboard(shown)] if shown.elasticsearch else [])

@@ -1,17 +1,19 @@
 """The search engine: its health, its memory, its disk, and what is indexed and searched."""
 
 from components.dashboards.panels import Dashboard, Panel, Query, Row, Threshold
+from components.dashboards.shown import Shown
 
 RATE = "$__rate_interval"
 
 
-def dashboard() -> Dashboard:
+def dashboard(shown: Shown) -> Dashboard:
     """Return the search engine's page, which is the same for an external one."""
+    app = (_app(),) if "indexer" in shown.app_measured else ()
     return Dashboard(
         name="elasticsearch",
         title="Elasticsearch",
         about="Whether it is whole, how full its memory and disks are, and what is indexed and searched.",
-        rows=(_now(), _room(), _work()),
+        rows=(_now(), _room(), _work(), *app),
     )
 
 
@@ -144,6 +146,30 @@ def _work() -> Row:
             Panel(
                 title="Refused because a queue was full",
                 queries=(Query(expr=f"sum by (type) (rate({rejected}[{RATE}]))", legend="{{type}}"),),
+                unit="ops",
+            ),
+        ),
+    )
+
+
+def _app() -> Row:
+    return Row(
+        title="The app's indexer",
+        panels=(
+            Panel(
+                title="Behind",
+                about="Age of the oldest event that is not in the index. No alert of a fall waits for it.",
+                queries=(Query(expr="max(app_index_lag_seconds)", legend="seconds"),),
+                unit="s",
+            ),
+            Panel(
+                title="Indexed a second",
+                queries=(Query(expr=f"sum(rate(app_index_indexed_total[{RATE}]))", legend="events"),),
+                unit="ops",
+            ),
+            Panel(
+                title="Not taken, a second",
+                queries=(Query(expr=f"sum by (reason) (rate(app_index_failures_total[{RATE}]))", legend="{{reason}}"),),
                 unit="ops",
             ),
         ),

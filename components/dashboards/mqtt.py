@@ -6,11 +6,13 @@ from components.dashboards.shown import Shown
 
 def dashboard(shown: Shown) -> Dashboard:
     """Return the broker's page."""
+    consumer = (_consumer(),) if "consumer" in shown.app_measured else ()
+    canary = (_canary(),) if shown.has("canary") else ()
     return Dashboard(
         name="mqtt",
         title="MQTT",
         about="What devices publish, what waits in the queues, who reads them, and how the broker is.",
-        rows=(_now(), _queues(), _traffic(), _members(), *([_canary()] if shown.has("canary") else [])),
+        rows=(_now(), _queues(), _traffic(), *consumer, _members(), *canary),
     )
 
 
@@ -105,6 +107,32 @@ def _traffic() -> Row:
                     Query(expr="sum(rate(rabbitmq_connections_closed_total[$__rate_interval]))", legend="closed"),
                 ),
                 unit="cps",
+            ),
+        ),
+    )
+
+
+def _consumer() -> Row:
+    done = "app_mqtt_messages_processed_total"
+    return Row(
+        title="Consumer",
+        panels=(
+            Panel(
+                title="Messages committed a second",
+                about="By whose they are; the synthetic falls are the canary's.",
+                queries=(Query(expr=f"sum by (account) (rate({done}[$__rate_interval]))", legend="{{account}}"),),
+                unit="cps",
+            ),
+            Panel(
+                title="Tries to store that failed, a second",
+                about="The messages stay with the broker, and are tried again.",
+                queries=(Query(expr="sum by (pod) (rate(app_mqtt_store_failures_total[$__rate_interval]))", legend="{{pod}}"),),
+                unit="cps",
+            ),
+            Panel(
+                title="Linked to the broker",
+                queries=(Query(expr="sum by (pod) (app_mqtt_connected)", legend="{{pod}}"),),
+                unit="none",
             ),
         ),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from settings.app import Process
     from settings.stack import Settings
 
 
@@ -18,8 +19,12 @@ class Shown:
     """Whether there is a Prometheus to ask."""
     logs: bool = False
     """Whether there is a Loki to ask."""
-    web: tuple[str, ...] = ()
-    """Components that serve HTTP."""
+    app: tuple[str, ...] = ()
+    """The app's own components."""
+    app_measured: tuple[str, ...] = ()
+    """Those of them that tell metrics of their own."""
+    web_measured: bool = False
+    """Whether a web process is among those."""
     sidekiq: tuple[str, ...] = ()
     """Pools, by their components' names."""
     queues: tuple[str, ...] = ()
@@ -34,12 +39,17 @@ class Shown:
     @classmethod
     def of(cls, settings: "Settings") -> "Shown":
         """Return what `settings` describe."""
+        processes: dict[str, Process] = {**settings.web, **{f"sidekiq-{name}": pool for name, pool in settings.sidekiq.items()}}
+        processes |= {"consumer": settings.consumer} if settings.consumer.where == "cluster" else {}
+        processes |= settings.processes
         redis = tuple(f"redis-{name}" for name, said in settings.redis.items() if said.where == "cluster")
         return cls(
             metrics=settings.metrics.where == "cluster",
             logs=settings.logs.where != "none",
             members={part.component: part.replicas for part in settings.footprint() if part.replicas},
-            web=tuple(settings.web),
+            app=tuple(processes),
+            app_measured=tuple(name for name, said in processes.items() if said.metrics),
+            web_measured=any(web.metrics for web in settings.web.values()),
             sidekiq=tuple(f"sidekiq-{name}" for name in settings.sidekiq),
             queues=tuple(settings.mqtt.queues) if settings.mqtt.where == "cluster" else (),
             postgres=settings.postgres.where != "none",

@@ -7,11 +7,12 @@ from components.dashboards.shown import Shown
 def dashboard(shown: Shown) -> Dashboard:
     """Return Sidekiq's page. Its figures are read from Redis, so every app has them."""
     stores = (_store(),) if shown.redis else ()
+    classes = (_classes(),) if set(shown.sidekiq) & set(shown.app_measured) else ()
     return Dashboard(
         name="sidekiq",
         title="Sidekiq",
         about="How long jobs wait and what becomes of them; the figures are those that Sidekiq itself keeps in Redis.",
-        rows=(_now(), _queues(), _jobs(), *stores),
+        rows=(_now(), _queues(), _jobs(), *classes, *stores),
     )
 
 
@@ -99,6 +100,33 @@ def _jobs() -> Row:
                 ),
             ),
             Panel(title="Dead", queries=(Query(expr="max(sidekiq_dead_jobs)", legend="dead"),)),
+        ),
+    )
+
+
+def _classes() -> Row:
+    # The label `job` of the app's own is kept beside Prometheus' as exported_job.
+    slow = "histogram_quantile(0.95, sum by (le, exported_job) (rate(app_job_duration_seconds_bucket[$__rate_interval])))"
+    return Row(
+        title="Jobs by class",
+        panels=(
+            Panel(
+                title="Ran a second",
+                queries=(Query(expr="sum by (exported_job) (rate(app_jobs_total[$__rate_interval]))", legend="{{exported_job}}"),),
+                unit="ops",
+            ),
+            Panel(
+                title="Failed a second",
+                queries=(
+                    Query(
+                        expr='sum by (exported_job) (rate(app_jobs_total{result="failed"}[$__rate_interval]))',
+                        legend="{{exported_job}}",
+                        may_be_empty="no job has failed",
+                    ),
+                ),
+                unit="ops",
+            ),
+            Panel(title="95 of 100 done within", queries=(Query(expr=slow, legend="{{exported_job}}"),), unit="s"),
         ),
     )
 
