@@ -1,5 +1,6 @@
 """Postgres under Patroni: one server, or several of which one is the primary and another takes over when it fails."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pulumi
@@ -22,7 +23,9 @@ GRACE_SECONDS = 90
 """A shutdown writes a checkpoint, and a standby must receive its end before it may take over."""
 START_WITHIN = 120
 """Seconds until Patroni must answer; taking the volume from a killed predecessor and asking the API server come first."""
-ACCOUNTS = ("superuser", "replication", "rewind", "rest", "app")
+ACCOUNTS = ("superuser", "replication", "rewind", "rest", "app", "monitor")
+MONITOR = "monitor"
+"""What exporters log in as; each generation of passwords has a login of its own, as the app's has."""
 PATRONI_OBJECTS = [f"{SCOPE}-{kind}" for kind in ("config", "leader", "failover", "sync", "failsafe")]
 """The ConfigMaps that Patroni keeps its state in. They are not Pulumi's: never delete them while the claims live."""
 
@@ -36,6 +39,8 @@ class Postgres(pulumi.ComponentResource):
 
     endpoint: Endpoint
     """The app's database. Each generation of its password has a login of its own; the one before works a day longer."""
+    monitor: Endpoint
+    """The same database, with an account that reads figures and no rows of the app's: what an exporter logs in with."""
     watch: Watch
     """Patroni's own figures, and how many members there are; those of the server are an exporter's."""
     ready: pulumi.Resource
@@ -75,6 +80,7 @@ class Postgres(pulumi.ComponentResource):
             version=str(args.major),
             fingerprint=str(args.rotation),
         )
+        self.monitor = replace(self.endpoint, user=passwords.account(MONITOR, args.rotation), password=current[MONITOR])
         self.watch = Watch(
             rules=rules(COMPONENT),
             scrapes=(Scrape(job="patroni", component=COMPONENT, port=REST_PORT),),
@@ -91,8 +97,9 @@ def login(args: backing.Postgres) -> str:
 def files(args: backing.Postgres) -> dict[str, str]:
     """Return the members' configuration and scripts, as files of one directory."""
     scripts = {path.name: path.read_text() for path in sorted(FILES.iterdir()) if path.suffix in {".py", ".sql"}}
+    monitor = passwords.account(MONITOR, args.rotation)
     text = yaml.safe_dump(configuration(args), sort_keys=False)
-    return {"10-patroni.yml": text, "owner": args.database, "login": login(args), **scripts}
+    return {"10-patroni.yml": text, "owner": args.database, "login": login(args), "monitor-login": monitor, **scripts}
 
 
 def _passwords(name: str, args: backing.Postgres, site: Site, current: dict[str, pulumi.Output[str]], opts: pulumi.ResourceOptions) -> str:

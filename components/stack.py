@@ -26,6 +26,7 @@ from components.registry import pull_secret
 from components.sidekiq import Sidekiq
 from components.site import Secrets, Site
 from components.watch import Watch, volumes
+from components.watching import exporters
 from settings import logs
 from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
 from settings.stack import RegistryLogin, Settings
@@ -46,6 +47,8 @@ class Stack(pulumi.ComponentResource):
         self.ready: list[pulumi.Resource] = []
         self.authority: CertificateAuthority | None = None
         self.watched: list[Watch] = []
+        self.asked: dict[str, Endpoint] = {}
+        """Servers that tell their figures through an exporter, each with the account that it logs in with."""
         self.logs: LogStore | None = None
         site = self._namespace(args, site)
         site = self._login(args.images.login, site, secrets)
@@ -98,9 +101,11 @@ class Stack(pulumi.ComponentResource):
             made = Postgres("postgres", args.postgres, site, self.child)
             self.ready.append(made.ready)
             self.watched.append(made.watch)
+            self.asked["postgres"] = made.monitor
             self._uses(made.endpoint, postgres_vars(made.endpoint, args.postgres.config_var))
         elif args.postgres.where == "external" and args.postgres.external:
             endpoint = self._external("postgres", Endpoint.external("postgres", args.postgres.external, secrets), site)
+            self.asked["postgres"] = endpoint
             self._uses(endpoint, postgres_vars(endpoint, args.postgres.config_var))
 
     def _redis(self, args: Settings, site: Site, secrets: Secrets) -> None:
@@ -109,9 +114,11 @@ class Stack(pulumi.ComponentResource):
             if said.where == "cluster":
                 made = Redis(name, instance, said, site, self.child)
                 self.watched.append(made.watch)
+                self.asked[name] = made.endpoint
                 self._uses(made.endpoint, redis_vars(made.endpoint, said.config_var))
             elif said.where == "external" and said.external:
                 endpoint = self._external(name, Endpoint.external(name, said.external, secrets), site)
+                self.asked[name] = endpoint
                 self._uses(endpoint, redis_vars(endpoint, said.config_var))
 
     def _mqtt(self, args: Settings, site: Site, secrets: Secrets, session: MqttSession | None) -> MqttBroker | None:
@@ -130,9 +137,10 @@ class Stack(pulumi.ComponentResource):
         if args.elasticsearch.where == "cluster":
             made = Elasticsearch("elasticsearch", args.elasticsearch, site, self._authority(site), self.child)
             self.watched.append(made.watch)
+            self.asked["elasticsearch"] = made.monitor
             self._uses(made.endpoint, elasticsearch_vars(made.endpoint, args.elasticsearch.config_var))
         elif args.elasticsearch.where == "external" and args.elasticsearch.external:
-            endpoint = Endpoint.external("elasticsearch", args.elasticsearch.external, secrets)
+            endpoint = self.asked["elasticsearch"] = Endpoint.external("elasticsearch", args.elasticsearch.external, secrets)
             self._uses(self._external("elasticsearch", endpoint, site), elasticsearch_vars(endpoint, args.elasticsearch.config_var))
 
     def _logs(self, args: Settings, site: Site, secrets: Secrets) -> None:
@@ -182,7 +190,7 @@ class Stack(pulumi.ComponentResource):
         """Make what watches all the rest, and so is made last."""
         if args.metrics.where == "none":
             return
-        self.watched.append(volumes(args))
+        self.watched += [volumes(args), *exporters(self.asked, self.authority, args, site, self.child)]
         self.watched.append(KubeStateMetrics("kube-state-metrics", args.metrics, site, self.child).watch)
         Prometheus("prometheus", args.metrics, site, self.watched, None, self.child)
 

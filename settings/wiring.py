@@ -31,6 +31,7 @@ OWN_NAMES = (
     "grafana",
 )
 """Names of pods and Services of the stack's own: the provider would write one over the other and say nothing."""
+_POSTGRES_ACCOUNTS = ("postgres", "replicator", "rewind", "monitor")
 _PASSWORD = re.compile(r"://[^/\s:@]*:(?!\$\(\w+\)@|\$\{\w+\}@)[^/\s@]+@")
 """A password inside an address. $(NAME) and ${NAME} are none: something puts one in their place."""
 _MADE_FOR_WEB = {"PORT": "port", "RAILS_MAX_THREADS": "threads", "WEB_CONCURRENCY": "concurrency"}
@@ -41,6 +42,7 @@ def problems(settings: "Settings") -> Iterator[Problem]:
     """Yield everything that does not fit together."""
     yield from _members(settings)
     yield from _alone(settings)
+    yield from _accounts(settings)
     yield from _queues(settings)
     yield from _names(settings)
     yield from _config_vars(settings)
@@ -69,6 +71,14 @@ def _alone(settings: "Settings") -> Iterator[Problem]:
     for path, process in [*said, (("consumer",), consumer)]:
         if process.singleton and process.replicas != 1 and not (path == ("consumer",) and consumer.where == "none"):
             yield Problem((*path, "replicas"), "expected 1 of a singleton", process.replicas, ((*path, "singleton"),))
+
+
+def _accounts(settings: "Settings") -> Iterator[Problem]:
+    """Yield a problem for a database whose owner would be another account of the server."""
+    postgres = settings.postgres
+    if postgres.where == "cluster" and postgres.database in _POSTGRES_ACCOUNTS:
+        taken = ", ".join(_POSTGRES_ACCOUNTS)
+        yield Problem(("postgres", "database"), f"the server has an account of that name for itself ({taken})", postgres.database)
 
 
 def _queues(settings: "Settings") -> Iterator[Problem]:

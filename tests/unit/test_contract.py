@@ -64,6 +64,7 @@ STACKS: dict[str, dict[str, Any]] = {
     "mqtt-mode": {"tier": "staging", "cluster": NAMED, "consumer": {"mode": "mqtt", "replicas": 1}, "mqtt": {"queues": {"falls": None}}},
     "no-broker": {"tier": "staging", "cluster": NAMED, "consumer": {"where": "none"}, "mqtt": {"where": "none"}},
     "external": {"tier": "staging", "cluster": NAMED, **EXTERNAL},
+    "watched-outside": {"tier": "staging", "cluster": NAMED, **EXTERNAL, "metrics": {"where": "cluster"}},
     "rotated": {
         "tier": "sandbox",
         "postgres": {"rotation": 2},

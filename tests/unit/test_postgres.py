@@ -93,7 +93,7 @@ def test_each_generation_of_the_password_has_a_login_of_its_own(rotation, expect
 def test_every_password_file_that_the_script_reads_is_in_the_pod():
     script = files(database())["accounts.sql"]
     read = set(re.findall(r"`cat /etc/patroni/([a-z-]+)`", script))
-    assert read == {"owner", "login", *ACCOUNTS} - {"rest"}
+    assert read == {"owner", "login", "monitor-login", *ACCOUNTS} - {"rest"}
 
 
 @pytest.fixture(scope="module")

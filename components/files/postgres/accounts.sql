@@ -14,6 +14,8 @@ SELECT pg_advisory_lock(hashtext('switchyard accounts'));
 \set owner `cat /etc/patroni/owner`
 \set login `cat /etc/patroni/login`
 \set app `cat /etc/patroni/app`
+\set monitor_login `cat /etc/patroni/monitor-login`
+\set monitor `cat /etc/patroni/monitor`
 \set superuser `cat /etc/patroni/superuser`
 \set replication `cat /etc/patroni/replication`
 \set rewind `cat /etc/patroni/rewind`
@@ -38,6 +40,15 @@ WHERE rolcanlogin AND rolname <> :'login' AND coalesce(rolvaliduntil, 'infinity'
 
 SELECT format('CREATE DATABASE %I OWNER %I', :'owner', :'owner')
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'owner') \gexec
+
+-- What exporters log in as: it sees figures and no rows, and takes few of the connections.
+SELECT format('CREATE ROLE %I NOLOGIN', :'monitor_login')
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'monitor_login') \gexec
+SELECT format('ALTER ROLE %I LOGIN PASSWORD %L VALID UNTIL ''infinity'' CONNECTION LIMIT 3', :'monitor_login', :'monitor') \gexec
+SELECT format('GRANT pg_monitor TO %I', :'monitor_login') \gexec
+SELECT format('ALTER ROLE %I VALID UNTIL %L', rolname, now() + interval '1 day')
+FROM pg_roles
+WHERE rolname ~ '^monitor(-[0-9]+)?$' AND rolname <> :'monitor_login' AND coalesce(rolvaliduntil, 'infinity') = 'infinity' \gexec
 
 -- Patroni makes these after its bootstrap; over older data they only get their passwords.
 SELECT format('ALTER ROLE %I PASSWORD %L', rolname, password)

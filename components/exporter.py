@@ -1,0 +1,89 @@
+"""What all exporters have in common: a program of the image `exporters`, in a small Deployment, client of the server that it asks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+from pulumi_kubernetes import core
+
+from components.endpoints import Endpoint
+from components.kube import probes
+from components.kube.configuration import config_map, secret
+from components.kube.workload import Pod, container, deployment, from_config, from_secret
+from components.site import Site
+from settings.metrics import Metrics
+from settings.types import Resources, bytes_of
+
+LOGIN, CONFIG, AUTHORITY = "/run/secrets/exporter", "/etc/exporter", "/etc/exporter-ca"
+PASSWORD = f"{LOGIN}/password"
+CA_FILE = f"{AUTHORITY}/ca.pem"
+START_WITHIN_SECONDS = 60
+IMAGE = "exporters"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exporter:
+    """A program of the image `exporters`."""
+
+    name: str
+    port: int
+    command: Sequence[str]
+    resources: Resources
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def container(self, site: Site, mounts: Mapping[str, str]) -> core.v1.ContainerArgs:
+        """Return its container. It is alive and ready when it listens: whether its server answers is a metric, no reason to restart."""
+        limit = {"GOMEMLIMIT": str(bytes_of(self.resources.memory) * 3 // 4), "GOMAXPROCS": "1"}
+        return container(
+            self.name,
+            site.image(IMAGE),
+            site,
+            self.resources,
+            command=self.command,
+            env={**limit, **self.env},
+            ports={"http": self.port},
+            mounts=mounts,
+            read_only=[*mounts],
+            probes={
+                "startup_probe": probes.tcp(self.port, within_seconds=START_WITHIN_SECONDS),
+                "liveness_probe": probes.tcp(self.port),
+                "readiness_probe": probes.tcp(self.port),
+            },
+        )
+
+
+def run(
+    parent: pulumi.Resource,
+    name: str,
+    exporters: Sequence[Exporter],
+    args: Metrics,
+    site: Site,
+    endpoint: Endpoint | None,
+    login: Mapping[str, pulumi.Input[str]],
+    config: str | None = None,
+) -> None:
+    """Make the Deployment of `exporters`: clients of `endpoint`, with the files of `login`, of `config`, and the server's authority."""
+    child = pulumi.ResourceOptions(parent=parent)
+    volumes: list[core.v1.VolumeArgs] = []
+    mounts: dict[str, str] = {}
+    if login and endpoint:
+        fingerprint = [endpoint.host, endpoint.port, endpoint.user, endpoint.fingerprint]
+        volumes.append(from_secret("login", secret(name, name, site, login, fingerprint, child)))
+        mounts[LOGIN] = "login"
+    if config:
+        volumes.append(from_config("config", config))
+        mounts[CONFIG] = "config"
+    if endpoint and endpoint.ca is not None:
+        trusted = config_map(f"{name}-ca", name, site, {"ca.pem": endpoint.ca}, child, endpoint.ca_fingerprint)
+        volumes.append(from_config("authority", trusted))
+        mounts[AUTHORITY] = "authority"
+    pod = Pod(
+        component=name,
+        containers=[exporter.container(site, mounts) for exporter in exporters],
+        volumes=volumes,
+        labels=endpoint.client_labels if endpoint else {},
+        grace_seconds=10,
+        placement=args.placement,
+    )
+    # Never two at once: every sum over their figures would be twice as large.
+    deployment(name, pod, site, child, replicas=1, start_seconds=START_WITHIN_SECONDS, singleton=True)

@@ -1,0 +1,147 @@
+"""Exporters: they know a server by its endpoint, verify it as the app does, and tell no password to whoever reads a pod."""
+
+import json
+import runpy
+import sys
+from typing import Any
+from unittest.mock import MagicMock
+
+import pulumi
+import pytest
+import yaml
+
+from components.blackbox import Shown, blackbox
+from components.endpoints import Endpoint
+from components.exporters import FILES, elasticsearch_command, passwords, postgres_uri, redis_address
+from settings import SettingsError, resolve
+from settings.watching import exporters, jobs_redis, sidekiq_queues
+from tests.unit.rendering import SENTINEL
+from tests.unit.test_contract import rendered, templates
+from tests.unit.test_prometheus import pod_jobs
+
+CA = "-----BEGIN CERTIFICATE-----"
+SAID: dict[str, Any] = {"tier": "staging", "cluster": {"identifier": "c"}, "metrics": {"where": "cluster"}}
+EXPORTERS = ("postgres-exporter", "redis-jobs-exporter", "elasticsearch-exporter")
+
+
+def endpoint(**said: Any) -> Endpoint:
+    return Endpoint(
+        **{"service": "s", "host": "db.example.com", "port": 5432, "database": "d", "password": pulumi.Output.secret("x"), **said}
+    )
+
+
+@pytest.mark.parametrize(
+    ("tls", "ca", "wanted"),
+    [
+        ("prefer", None, "sslmode=disable"),
+        ("disable", None, "sslmode=disable"),
+        ("require", None, "sslmode=require"),
+        ("verify-ca", CA, "sslmode=verify-ca&sslrootcert=/etc/exporter-ca/ca.pem"),
+        ("verify-full", None, "sslmode=verify-full"),
+    ],
+)
+def test_postgres_is_verified_as_far_as_its_settings_say(tls: str, ca: str | None, wanted: str) -> None:
+    assert postgres_uri(endpoint(tls=tls, ca=ca)) == f"db.example.com:5432/d?{wanted}"
+
+
+def test_the_redis_password_is_found_with_and_without_a_user() -> None:
+    said = endpoint(user="default", tls="require", port=6380)
+    assert json.loads(passwords(said, "p")) == {"rediss://db.example.com:6380": "p", "rediss://default@db.example.com:6380": "p"}
+    assert redis_address(endpoint(tls="disable")) == "redis://db.example.com:5432"
+
+
+def test_the_search_engine_s_password_is_read_from_a_file_by_the_shell() -> None:
+    said = elasticsearch_command(endpoint(tls="verify-full", ca=CA, user="monitor"))
+    assert said.startswith('export ES_PASSWORD="$(cat /run/secrets/exporter/password)"; exec prometheus-elasticsearch-exporter ')
+    assert "--es.uri=https://db.example.com:5432/d " in said and "--es.ca=/etc/exporter-ca/ca.pem" in said
+    assert "skip-verify" not in said and "--es.ssl-skip-verify" in elasticsearch_command(endpoint(tls="require"))
+
+
+def test_certificates_are_verified_by_name_against_the_stacks_authority() -> None:
+    [(name, module)] = yaml.safe_load(blackbox([Shown(component="mqtt", host="m", port=8883, server_name="mqtt.x.svc")]))["modules"].items()
+    assert (name, module["tcp"]["tls_config"]) == ("mqtt", {"ca_file": "/etc/exporter/ca.pem", "server_name": "mqtt.x.svc"})
+
+
+class TestWhichThereAre:
+    def test_one_for_each_server_that_is_used_wherever_it_runs(self) -> None:
+        for name in ("everything", "watched-outside"):
+            made = {pod.component for pod in templates(rendered(name)) if pod.component.endswith(("-exporter", "-metrics"))}
+            assert made == set(exporters(rendered(name).settings)) >= set(EXPORTERS)
+
+    def test_certificates_are_looked_at_where_the_stack_made_them(self) -> None:
+        assert "blackbox-exporter" in exporters(rendered("everything").settings)
+        assert "blackbox-exporter" not in exporters(rendered("watched-outside").settings)
+
+    def test_sidekiqs_figures_are_read_where_it_keeps_its_jobs(self) -> None:
+        pods = {pod.component: [one["name"] for one in pod.containers] for pod in templates(rendered("everything"))}
+        assert pods["redis-jobs-exporter"] == ["redis-exporter", "sidekiq-exporter"]
+        assert pods["redis-cache-exporter"] == ["redis-exporter"]
+
+    def test_sidekiqs_redis_is_the_one_that_its_variable_names(self) -> None:
+        other = {"redis": {"other": {"config_var": "JOBS_URL"}}, "app": {"config": {"REDIS_PROVIDER": "JOBS_URL"}}}
+        assert jobs_redis(resolve("x", SAID)) == "jobs"
+        assert jobs_redis(resolve("x", {**SAID, **other})) == "other"
+
+    def test_queues_are_told_without_their_weights(self) -> None:
+        said = {**SAID, "sidekiq": {"alerts": {"queues": ["alerts,5", "default"]}, "slow": {"queues": ["default", "slow,1"]}}}
+        assert sidekiq_queues(resolve("x", said)) == ["alerts", "default", "slow"]
+
+
+class TestSecrets:
+    @pytest.mark.parametrize("stack", ["everything", "watched-outside"])
+    def test_no_password_is_in_a_pod_and_each_is_in_a_file(self, stack: str) -> None:
+        for pod in templates(rendered(stack)):
+            if pod.component in EXPORTERS:
+                assert SENTINEL not in json.dumps(pod.spec), pod.component
+                assert [volume for volume in pod.spec["volumes"] if "secret" in volume], pod.component
+
+    def test_postgres_is_asked_by_an_account_of_its_own_where_it_is_ours(self) -> None:
+        def user(stack: str) -> str:
+            [pod] = [pod for pod in templates(rendered(stack)) if pod.component == "postgres-exporter"]
+            return {one["name"]: one["value"] for one in pod.containers[0]["env"]}["DATA_SOURCE_USER"]
+
+        assert (user("everything"), user("watched-outside")) == ("monitor", "u")
+
+    def test_a_database_may_not_be_called_like_an_account_of_the_server(self) -> None:
+        with pytest.raises(SettingsError, match=r"postgres\.database: 'monitor': the server has an account of that name for itself"):
+            resolve("x", {**SAID, "postgres": {"database": "monitor"}})
+
+
+def test_each_series_speaks_of_the_server_and_not_of_the_exporter() -> None:
+    jobs = [one["job_name"].partition(":")[0] for one in pod_jobs(rendered("everything").resources)]
+    assert {
+        "postgres/postgres",
+        "redis/redis-jobs",
+        "redis/redis-cache",
+        "sidekiq/sidekiq",
+        "elasticsearch/elasticsearch",
+        "certificates/mqtt",
+        "certificates/elasticsearch",
+    } <= set(jobs)
+
+
+class TestSidekiqsQueues:
+    @pytest.fixture
+    def module(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        # What is only in the image is not needed to reckon.
+        for name in ("redis", "prometheus_client", "prometheus_client.core"):
+            monkeypatch.setitem(sys.modules, name, MagicMock())
+        return runpy.run_path(str(FILES / "sidekiq.py"))
+
+    @pytest.mark.parametrize(
+        ("job", "seconds"),
+        [
+            ('{"enqueued_at": 1700000000.5}', 9.5),
+            ('{"enqueued_at": 1700000000500}', 9.5),
+            ('{"enqueued_at": 1800000000}', 0),
+            ('{"jid": "a"}', 0),
+            ("[1]", 0),
+            ("no JSON", 0),
+            (None, 0),
+        ],
+    )
+    def test_the_oldest_job_has_waited_since_it_was_put_in(self, module: dict[str, Any], job: str | None, seconds: float) -> None:
+        assert module["waited"](job, 1700000010.0) == seconds
+
+    def test_threads_are_counted_where_sidekiq_of_either_age_writes_them(self, module: dict[str, Any]) -> None:
+        assert [module["threads_of"](*said) for said in (('{"concurrency": 5}', None), ("{}", "7"), ("broken", None))] == [5, 7, 0]
