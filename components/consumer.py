@@ -27,11 +27,14 @@ def mqtt_session(args: ConsumerSettings, opts: pulumi.ResourceOptions) -> MqttSe
     return MqttSession(client_id=generated.result, topic=args.topic)
 
 
-def watch(args: ConsumerSettings) -> Watch:
-    """Return what the consumer brings to be watched. Its own metrics are of little use when it hangs: the broker counts who reads."""
+def watch(args: ConsumerSettings, *, counted: bool = True) -> Watch:
+    """Return what the consumer brings to be watched. Its own metrics are of little use when it hangs: the broker counts who reads.
+
+    `counted` is false where somebody else's broker does, and does not tell.
+    """
     own = process.watched("consumer", args, *rules("consumer"))
     queue = {"amqp": args.queue, "mqtt": CONSUMER_SESSION, "sidekiq": None}[args.mode]
-    read = [Expectation(record="switchyard:queue", value=1, labels={"queue": queue})] if queue else []
+    read = [Expectation(record="switchyard:queue", value=1, labels={"queue": queue})] if queue and counted else []
     return replace(own, expectations=(*own.expectations, *read))
 
 
@@ -54,8 +57,10 @@ class Consumer(pulumi.ComponentResource):
         release: Release,
         session: MqttSession | None,
         opts: pulumi.ResourceOptions | None = None,
+        *,
+        counted: bool = True,
     ) -> None:
-        """Make the consumer of `release`; `session` is that of mode mqtt."""
+        """Make the consumer of `release`; `session` is that of mode mqtt. `counted`: whether the stack's own broker tells who reads."""
         super().__init__("switchyard:index:Consumer", name, None, opts)
         env: dict[str, str] = {}
         if session:
@@ -64,5 +69,5 @@ class Consumer(pulumi.ComponentResource):
             release = replace(release, extra_secrets=[own])
             env["MQTT_TOPIC"] = session.topic
         process.run(self, name, "consumer", args, site, release, env=env, singleton=args.alone)
-        self.watch = watch(args)
+        self.watch = watch(args, counted=counted)
         self.register_outputs({})

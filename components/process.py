@@ -5,7 +5,7 @@ from pulumi_kubernetes import batch, core
 
 from components.kube import probes
 from components.kube.workload import deployment, metadata, template
-from components.release import Release, scrapes
+from components.release import Release, scrapes, told
 from components.site import Site
 from components.watch import Watch, members, rules
 from settings.app import Process as ProcessSettings
@@ -67,7 +67,8 @@ class Schedule(pulumi.ComponentResource):
 
 def watched(component: str, said: ProcessSettings, *rules: str) -> Watch:
     """Return what a process without a port brings to be watched: its own metrics, its number, and the files of its `rules`."""
-    return Watch(rules=rules, scrapes=scrapes(component, said), expectations=(members(component, said.replicas),))
+    rules = (*rules, "app") if said.metrics else rules
+    return Watch(rules=rules, scrapes=scrapes(component, said), expectations=(members(component, said.replicas), *told(component, said)))
 
 
 def run(

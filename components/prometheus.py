@@ -45,15 +45,20 @@ class Prometheus(pulumi.ComponentResource):
         site: Site,
         watches: Iterable[Watch],
         alertmanager: Endpoint | None = None,
+        runbooks: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Make the Prometheus that `args` describe. It asks all that `watches` name, and tells `alertmanager` what is wrong."""
+        """Make the Prometheus that `args` describe. It asks all that `watches` name, and tells `alertmanager` what is wrong.
+
+        `runbooks` is where this repository is read in a browser.
+        """
         super().__init__("switchyard:index:Prometheus", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         everything = watched([*watches, itself()])
         about = {"namespace": site.namespace, "stack": site.owner}
         where = f"{alertmanager.host}:{alertmanager.port}" if alertmanager else None
-        config = config_map(COMPONENT, COMPONENT, site, files(everything, about, alertmanager=where, kubelet=args.kubelet), child)
+        said = files(everything, about, alertmanager=where, kubelet=args.kubelet, runbooks=runbooks)
+        config = config_map(COMPONENT, COMPONENT, site, said, child)
         rights = account(name, COMPONENT, site, [rule("", ["pods", "services", "endpoints"], ["get", "list", "watch"])], child)
         network.to_api_server(name, COMPONENT, site, child)
         network.admit_scrapes(name, COMPONENT, site, ports_of(everything.scrapes), child)

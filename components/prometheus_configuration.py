@@ -52,15 +52,22 @@ def watched(watches: Iterable[Watch]) -> Watch:
     )
 
 
-def files(watch: Watch, external_labels: Mapping[str, str], *, alertmanager: str | None, kubelet: bool) -> dict[str, str]:
-    """Return the files of /etc/prometheus."""
+def files(
+    watch: Watch, external_labels: Mapping[str, str], *, alertmanager: str | None, kubelet: bool, runbooks: str | None = None
+) -> dict[str, str]:
+    """Return the files of /etc/prometheus; `runbooks` is where the repository is read in a browser."""
     said = configuration(watch, external_labels, alertmanager=alertmanager, kubelet=kubelet)
-    rules = {f"{name}.yml": (RULES / f"{name}.yml").read_text() for name in watch.rules}
+    rules = {f"alerts-{name}.yml": _linked((RULES / f"{name}.yml").read_text(), runbooks) for name in watch.rules}
     return {
         "prometheus.yml": yaml.safe_dump(said, sort_keys=False),
         EXPECTATIONS: yaml.safe_dump(recorded(watch.expectations), sort_keys=False),
         **rules,
     }
+
+
+def _linked(rules: str, runbooks: str | None) -> str:
+    """Return a file of rules whose runbooks are addresses, not paths in the repository."""
+    return rules.replace("runbook: docs/", f"runbook: {runbooks.rstrip('/')}/docs/") if runbooks else rules
 
 
 def configuration(watch: Watch, external_labels: Mapping[str, str], *, alertmanager: str | None, kubelet: bool) -> dict[str, Any]:
@@ -73,7 +80,7 @@ def configuration(watch: Watch, external_labels: Mapping[str, str], *, alertmana
             "evaluation_interval": every,
             "external_labels": dict(external_labels),
         },
-        "rule_files": [f"{DIRECTORY}/{name}" for name in (EXPECTATIONS, *(f"{name}.yml" for name in watch.rules))],
+        "rule_files": [f"{DIRECTORY}/{name}" for name in (EXPECTATIONS, *(f"alerts-{name}.yml" for name in watch.rules))],
     }
     if alertmanager:
         said["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}], "timeout": "5s"}]}

@@ -12,9 +12,9 @@ from components.kube import network, probes
 from components.kube.configuration import config_map, digest, secret
 from components.kube.passwords import of_generation
 from components.kube.workload import deployment, metadata, service, template
-from components.release import APP_LABEL, SERVICE_ACCOUNT, Release, scrapes
+from components.release import APP_LABEL, SERVICE_ACCOUNT, Release, scrapes, told
 from components.site import Secrets, Site
-from components.watch import Watch, members, rules
+from components.watch import Expectation, Watch, fact, members, rules
 from settings.app import PRESTOP_SECONDS, App, Web
 from settings.app import Release as ReleaseSettings
 from settings.stack import Edge
@@ -84,9 +84,9 @@ class RailsApp(pulumi.ComponentResource):
         network.to_public(f"{name}-saas", "app", site, {APP_LABEL: "true"}, args.app.egress_ranges, args.app.egress_ports, child)
         self.urls = {web: self._web(name, web, said, args.edge, site, child) for web, said in args.web.items()}
         self.watch = Watch(
-            rules=rules("web"),
+            rules=rules("web", *(["app", "rails"] if any(said.metrics for said in args.web.values()) else [])),
             scrapes=tuple(scrape for web, said in args.web.items() for scrape in scrapes(web, said)),
-            expectations=tuple(members(web, said.replicas) for web, said in args.web.items()),
+            expectations=tuple(fact for web, said in args.web.items() for fact in _expected(web, said)),
         )
         self.register_outputs({"urls": self.urls, "config": config})
 
@@ -172,6 +172,10 @@ class RailsApp(pulumi.ComponentResource):
         made = service(f"{name}-{web}", web, web, site, {"http": (80, said.port)}, child)
         inside = f"{web}.{site.namespace}.svc"
         return made.spec.cluster_ip.apply(lambda address: f"http://{address or inside}")
+
+
+def _expected(web: str, said: Web) -> tuple[Expectation, ...]:
+    return (members(web, said.replicas), fact("switchyard:web", web, said.replicas), *told(web, said))
 
 
 def _account(app: App, site: Site, opts: pulumi.ResourceOptions) -> core.v1.ServiceAccount:

@@ -11,7 +11,7 @@ from components.endpoints import AUTHORITIES
 from components.kube.configuration import digest
 from components.kube.workload import Pod, container, empty_dir, from_config
 from components.site import Site
-from components.watch import Scrape
+from components.watch import Expectation, Scrape, fact
 from settings.app import App, Process, Schedule
 from settings.app import Release as ReleaseSettings
 
@@ -109,6 +109,11 @@ class Release:
 def scrapes(component: str, said: Process) -> tuple[Scrape, ...]:
     """Return where the process called `component` tells its metrics, if it does."""
     return (Scrape(job=component, component=component, port=said.metrics.port, path=said.metrics.path),) if said.metrics else ()
+
+
+def told(component: str, said: Process) -> tuple[Expectation, ...]:
+    """Return the expectation that the process called `component` tells metrics of its own, if it does."""
+    return (fact("switchyard:app_metrics", component),) if said.metrics else ()
 
 
 def _metrics_port(said: Process | Schedule | ReleaseSettings) -> dict[str, int]:

@@ -7,6 +7,7 @@ import pulumi_random
 from pulumi_kubernetes import core, meta
 
 from components import ownership, prometheus
+from components.alertmanager import Alertmanager
 from components.certificates import CertificateAuthority
 from components.consumer import Consumer, mqtt_session
 from components.dashboards import Shown, dashboards
@@ -61,7 +62,7 @@ class Stack(pulumi.ComponentResource):
         self._logs(args, site, secrets)
         app = self._app(args, site, secrets, session)
         self._grafana(args, site)
-        self._metrics(args, site)
+        self._metrics(args, site, secrets)
 
         self.outputs = {"namespace": site.namespace, "urls": app.urls, "config_secret": app.release.config_secret}
         if args.domain:
@@ -179,20 +180,23 @@ class Stack(pulumi.ComponentResource):
         for pool, said in args.sidekiq.items():
             self.watched.append(Sidekiq(f"sidekiq-{pool}", pool, said, site, app.release, opts).watch)
         if args.consumer.where == "cluster":
-            self.watched.append(Consumer("consumer", args.consumer, site, app.release, session, opts).watch)
+            counted = args.mqtt.where == "cluster"
+            self.watched.append(Consumer("consumer", args.consumer, site, app.release, session, opts, counted=counted).watch)
         for process, said in args.processes.items():
             self.watched.append(Process(process, process, said, site, app.release, opts).watch)
         for schedule, said in args.schedules.items():
             Schedule(schedule, schedule, said, site, app.release, opts)
         return app
 
-    def _metrics(self, args: Settings, site: Site) -> None:
+    def _metrics(self, args: Settings, site: Site, secrets: Secrets) -> None:
         """Make what watches all the rest, and so is made last."""
         if args.metrics.where == "none":
             return
         self.watched += [volumes(args), *exporters(self.asked, self.authority, args, site, self.child)]
         self.watched.append(KubeStateMetrics("kube-state-metrics", args.metrics, site, self.child).watch)
-        Prometheus("prometheus", args.metrics, site, self.watched, None, self.child)
+        alertmanager = Alertmanager("alertmanager", args.alerts, site, secrets, self.child)
+        self.watched.append(alertmanager.watch)
+        Prometheus("prometheus", args.metrics, site, self.watched, alertmanager.endpoint, args.alerts.runbooks, self.child)
 
     def _external(self, name: str, endpoint: Endpoint, site: Site) -> Endpoint:
         network.admit_external(name, endpoint, site, self.child)

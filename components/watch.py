@@ -68,10 +68,18 @@ def members(component: str, count: int) -> Expectation:
     return Expectation(record="switchyard:members", value=count, labels={"component": component})
 
 
+def fact(record: str, component: str, value: float = 1) -> Expectation:
+    """Return the expectation `record` about a component."""
+    return Expectation(record=record, value=value, labels={"component": component})
+
+
 def volumes(settings: Settings) -> Watch:
     """Return where the free space of every volume is told: beside each server that has one, on each of its pods."""
     kept = [server.name for server in servers(settings) if server.volume]
-    return Watch(scrapes=tuple(Scrape(job="volumes", component=name, port=VOLUMES_PORT) for name in kept))
+    return Watch(
+        scrapes=tuple(Scrape(job="volumes", component=name, port=VOLUMES_PORT) for name in kept),
+        expectations=tuple(fact("switchyard:volume", name) for name in kept),
+    )
 
 
 def rules(*names: str) -> tuple[str, ...]:

@@ -29,6 +29,14 @@ class Cures:
         """Return a sentence for a secret that is not set."""
         return f"secret {name} is missing: set it with `{self.set_secret(name)}`"
 
+    def nobody_told(self) -> str:
+        """Return a sentence for a production stack whose critical alerts would reach nobody."""
+        example = "alerts: {receivers: {on-call: {webhook: {url_secret: ALERTS_WEBHOOK_URL}}}, critical: [on-call]}"
+        return (
+            "alerts.critical names no receiver, and nobody would be told when the product is away: say who is in "
+            f"Pulumi.{self.stack}.yaml, such as `switchyard:{example}`, then run `{self.set_secret('ALERTS_WEBHOOK_URL')}`"
+        )
+
     def is_own(self, image: str) -> bool:
         """Say whether an image is the app's own, which `./sy images` neither builds nor copies."""
         return image == self.app and image != DEMO

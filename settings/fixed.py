@@ -85,6 +85,7 @@ def servers(settings: Settings) -> list[Server]:
     made = [Server(name, name, said.members, said.volume) for name, said in single.items() if said.where == "cluster"]
     if settings.metrics.where == "cluster":
         made.append(Server("metrics", "prometheus", 1, settings.metrics.volume))
+        made.append(Server("alerts", "alertmanager", 1, settings.alerts.volume))
     stores = {name: said for name, said in settings.redis.items() if said.where == "cluster"}
     made += [Server(f"redis.{name}", f"redis-{name}", 1, said.volume if said.persistent else None) for name, said in stores.items()]
     return made + ([Server("logs", "loki", 1, settings.logs.volume)] if settings.logs.where == "cluster" else [])

@@ -94,6 +94,8 @@ def _watching(settings: "Settings") -> Iterator[Footprint]:
     if metrics.where == "cluster":
         beside = volume_exporters(settings)
         yield _part("prometheus", 1, 0, metrics.resources, ("metrics",), metrics.volume.size, beside)
+        alerts = settings.alerts
+        yield _part("alertmanager", 1, 0, alerts.resources, ("alerts",), alerts.volume.size, beside)
     for name, (first, *others) in exporters(settings).items():
         yield _part(name, 1, 0, first, ("metrics",), always=others)
     if settings.grafana.where == "cluster":

@@ -22,7 +22,20 @@ without quotes. Durations: `30s`, `5m`, `2h`, `14d`. Secrets are flat keys besid
 `pulumi config set --secret NAME`; `app.secrets`, `images.login.password` and `<service>.external.password` name them.
 """
 _NAMED = {"web": "<name>", "sidekiq": "<pool>", "processes": "<name>", "schedules": "<name>", "redis": "<name>"}
-_SHARED = ("Resources", "Volume", "Placement", "Toleration", "External", "FileHealth", "HttpHealth", "Queue")
+_SHARED = (
+    "Resources",
+    "Volume",
+    "Placement",
+    "Toleration",
+    "External",
+    "FileHealth",
+    "HttpHealth",
+    "Queue",
+    "Receiver",
+    "Webhook",
+    "PagerDuty",
+    "Email",
+)
 """Models that several keys hold: described once, at the end."""
 
 

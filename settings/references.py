@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 _PART = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
 _DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]{1,5})?"
@@ -55,6 +56,21 @@ def check_host(text: str) -> None:
         return
     if len(text) > 253 or not re.fullmatch(rf"({_LABEL}\.)*{_LABEL}", text, re.IGNORECASE):
         raise ValueError(f"expected a host name or an address, such as db.example.com or 10.1.2.3{_meant_host(text)}")
+
+
+def check_url(text: str) -> None:
+    """Raise ValueError, without the text, which may be a secret, when it is no URL by HTTP with a host that can be."""
+    if re.search(r"[\s\x00-\x20]", text) or not re.match(r"https?://", text):
+        raise ValueError("expected a URL such as https://hooks.example.com/alerts")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError("expected a URL whose host and port can be, such as https://hooks.example.com:8443/alerts") from None
+    if "@" in parts.netloc:
+        raise ValueError("a password or user in clear: an address with one is a secret, and is named by url_secret")
+    if parts.fragment or not host or not (is_address(host) or re.fullmatch(rf"({_LABEL}\.)*{_LABEL}", host)):
+        raise ValueError("expected a URL with a host name or an address, such as https://hooks.example.com/alerts")
 
 
 def is_address(text: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from settings.alerts import Alerts
 from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPool, Web
 from settings.backing import NOWHERE, Backing, Elasticsearch, Mqtt, Postgres, Redis, beside
 from settings.cures import Cures
@@ -151,6 +152,8 @@ class Settings(Model):
     """Prometheus and what it asks."""
     grafana: Grafana = Grafana()
     """Where metrics and logs are looked at."""
+    alerts: Alerts = Alerts()
+    """Who is told when something is wrong."""
     edge: Edge = Edge()
     """Who may reach the web processes."""
 
@@ -163,6 +166,11 @@ class Settings(Model):
         return f"{self.product}.{stack}"
 
     @property
+    def alerting(self) -> bool:
+        """Whether the stack has an Alertmanager: wherever its metrics are collected."""
+        return self.metrics.where == "cluster"
+
+    @property
     def device_host_names(self) -> list[str]:
         """The names that devices dial the broker by: those it says, or one made of the domain."""
         return self.mqtt.host_names or ([f"mqtt.{self.domain}"] if self.domain else [])
@@ -171,14 +179,15 @@ class Settings(Model):
         """Return the names of all secrets that a human sets, sorted."""
         external = [password for service, password in self._passwords() if service.where == "external"]
         login = [self.images.login.password] if self.images.login else []
-        return sorted({*self.app.secrets, *external, *login, *self.logs.secrets()})
+        alerts = self.alerts.secrets if self.alerting else []
+        return sorted({*self.app.secrets, *external, *login, *alerts, *self.logs.secrets()})
 
     def known_secrets(self) -> list[str]:
         """Return the names of all secrets that may be set: also those of external services that are only written down.
 
         So one word takes a service back into the cluster, and the same word gives it away again.
         """
-        return sorted({*self.secret_names(), *(password for _, password in self._passwords())})
+        return sorted({*self.secret_names(), *self.alerts.secrets, *(password for _, password in self._passwords())})
 
     def _passwords(self) -> list[tuple[Backing, str]]:
         services = [self.postgres, self.mqtt, self.elasticsearch, *self.redis.values()]
@@ -192,7 +201,7 @@ class Settings(Model):
         names += ["rabbitmq"] if self.mqtt.where == "cluster" else []
         names += ["elasticsearch"] if self.elasticsearch.where == "cluster" else []
         names += ["loki"] if self.logs.where == "cluster" else []
-        names += ["prometheus", "exporters", "kube-state-metrics"] if self.metrics.where == "cluster" else []
+        names += ["prometheus", "exporters", "kube-state-metrics", "alertmanager"] if self.alerting else []
         return names + (["grafana"] if self.grafana.where == "cluster" else [])
 
     def unpinned_images(self) -> list[str]:
@@ -211,7 +220,8 @@ class Settings(Model):
         """Return what must still be said before a stack can be brought up, one sentence each; `secrets` are those that are set."""
         nowhere = [] if self.cluster.context else [cures.no_cluster()]
         loose = [cures.loose(name) for name in self.unpinned_images()]
-        return [*nowhere, *self._hosts_to_be_named(), *self.lacking_secrets(cures, secrets), *loose]
+        untold = [cures.nobody_told()] if self.tier == "production" and self.alerting and not self.alerts.critical else []
+        return [*nowhere, *self._hosts_to_be_named(), *self.lacking_secrets(cures, secrets), *untold, *loose]
 
     def _hosts_to_be_named(self) -> list[str]:
         """Return a sentence for each service outside whose host a fork left open."""

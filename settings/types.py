@@ -135,6 +135,12 @@ HostName = Annotated[str, _checked(references.check_host_name), _text(r"^[a-z0-9
 """A full host name: lamps.example.com."""
 Host = Annotated[str, _checked(references.check_host), _text(r"^[A-Za-z0-9.:-]+$", "host name or address")]
 """A host name, of one part or several, or an address."""
+Url = Annotated[str, _checked(references.check_url), _text(r"^https?://[^\s@/?#]+([/?][^\s#]*)?$", "URL")]
+"""An address by HTTP or HTTPS, without a password in it: https://hooks.example.com/alerts."""
+EmailAddress = Annotated[
+    str, *_matches(r"[^\s@,<>\"]+@[^\s@,<>\"]+\.[^\s@,<>\".]+", "expected an address such as ops@example.com", "mail address")
+]
+"""A mail address."""
 Image = Annotated[str, _checked(references.check_image), _text(r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", "image")]
 """An image: registry.example.com/lamp@sha256:…"""
 Registry = Annotated[str, _checked(references.check_registry), _text(r"^[A-Za-z0-9][A-Za-z0-9._:/-]*[A-Za-z0-9]$", "registry")]

@@ -29,6 +29,7 @@ OWN_NAMES = (
     "kube-state-metrics",
     "prometheus",
     "grafana",
+    "alertmanager",
 )
 """Names of pods and Services of the stack's own: the provider would write one over the other and say nothing."""
 _POSTGRES_ACCOUNTS = ("postgres", "replicator", "rewind", "monitor")

@@ -81,6 +81,16 @@ STACKS: dict[str, dict[str, Any]] = {
         "logs": {"where": "cluster", "shared_with": ["lamp-other"]},
         "metrics": {"where": "cluster", "kubelet": True},
         "grafana": {"where": "cluster"},
+        "alerts": {
+            "receivers": {
+                "on-call": {"pagerduty": {"routing_key": "PAGERDUTY_ROUTING_KEY"}, "webhook": {"url_secret": "ALERTS_WEBHOOK_URL"}},
+                "team": {"email": {"to": ["ops@example.com"], "sender": "lamp@example.com", "host": "mail.example.com"}},
+                "inside": {"webhook": {"url": "http://10.1.2.3:8080/alerts"}},
+            },
+            "critical": ["on-call", "inside"],
+            "warning": ["team"],
+            "watchdog": {"url_secret": "HEARTBEAT_URL"},
+        },
         "processes": {
             "clock": {"command": ["bin/clock"], "singleton": True},
             "worker": {"command": ["bin/worker"], "replicas": 2, "health": {}},
@@ -119,6 +129,9 @@ STACKS: dict[str, dict[str, Any]] = {
     },
 }
 SECRET_NAMES = (
+    "PAGERDUTY_ROUTING_KEY",
+    "ALERTS_WEBHOOK_URL",
+    "HEARTBEAT_URL",
     "DB_PASSWORD",
     "REDIS_PASSWORD",
     "MQTT_PASSWORD",
