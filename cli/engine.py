@@ -50,6 +50,10 @@ class Engine:
     config_file: Path
     workspace: Workspace
     env: Mapping[str, str]
+    folder: Path = ROOT
+    """The folder of the Pulumi program: its Pulumi.yaml."""
+    project: str = PROJECT
+    """The project's name there."""
 
     def argv(self, *words: str) -> list[str]:
         """Return the command line of a subcommand about this stack and its file."""
@@ -85,7 +89,7 @@ class Engine:
 
     def init_argv(self) -> list[str]:
         """Return the command line that makes the stack; in our own workspace its salt goes to the effective file."""
-        folder = ["--cwd", str(self.workspace.stacks)] if self.workspace.local else []
+        folder = ["--cwd", str(self.config_file.parent)] if self.workspace.local else []
         return [str(self.program), "stack", "init", self.stack, "--no-select", "--non-interactive", *folder]
 
     def output_argv(self) -> list[str]:
@@ -96,7 +100,7 @@ class Engine:
         """Run a command line in the checkout and return its exit code."""
         # The Kubernetes provider writes the kubeconfig into a temporary file and leaves it there.
         with tempfile.TemporaryDirectory(prefix="switchyard-") as folder:
-            return process.run(argv, {**self.env, "TMPDIR": folder}, ROOT, to_stdout=to_stdout)
+            return process.run(argv, {**self.env, "TMPDIR": folder}, self.folder, to_stdout=to_stdout)
 
     def must(self, argv: list[str], then: str) -> None:
         """Run a command line; when it fails, `then` is what to do next."""
@@ -106,7 +110,7 @@ class Engine:
     def capture(self, argv: list[str], seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command line that only reads, without showing it, and return what it said."""
         with tempfile.TemporaryDirectory(prefix="switchyard-") as folder:
-            return process.capture(argv, {**self.env, "TMPDIR": folder}, ROOT, seconds=seconds)
+            return process.capture(argv, {**self.env, "TMPDIR": folder}, self.folder, seconds=seconds)
 
     def standing(self) -> list[dict[str, Any]]:
         """Return the resources that the stack's state holds, secrets encrypted; UserError when it can not be read."""
@@ -114,7 +118,7 @@ class Engine:
 
     def outputs(self) -> dict[str, Any]:
         """Return the stack's outputs; empty when it has never been brought up."""
-        done = process.capture(self.output_argv(), self.env, ROOT)
+        done = process.capture(self.output_argv(), self.env, self.folder)
         return cast("dict[str, Any]", json.loads(done.stdout)) if done.returncode == 0 else {}
 
     def destroy_preview_argv(self) -> list[str]:
@@ -127,7 +131,7 @@ class Engine:
             return
         if self.workspace.local:
             # `stack init` writes the salt beside the Pulumi.yaml that it finds.
-            shutil.copyfile(ROOT / "Pulumi.yaml", self.workspace.stacks / "Pulumi.yaml")
+            shutil.copyfile(self.folder / "Pulumi.yaml", self.config_file.parent / "Pulumi.yaml")
         self.must(self.init_argv(), "Then run the same command again.")
 
     def held(self) -> int:
@@ -158,27 +162,27 @@ class Engine:
         """
         if not self.workspace.local:
             return []
-        locks = read_locks(self.workspace.backend, self.stack)
+        locks = read_locks(self.workspace.backend, self.stack, self.project)
         if alive := [lock for lock in locks if lock.alive()]:
             raise UserError(f"another pulumi (process {alive[0].pid}) is changing stack {self.stack}: wait until it has ended")
         if locks:
             console.note(f"an earlier run was killed and left stack {self.stack} locked")
             self.must(self.cancel_argv(), "Then run the same command again.")
-        return read_pending(self.workspace.backend, self.stack)
+        return read_pending(self.workspace.backend, self.stack, self.project)
 
     def exists(self) -> bool:
         """Say whether the backend has the stack; UserError when it can not be asked."""
         if self.workspace.local:
-            return state_file(self.workspace.backend, self.stack).is_file()
+            return state_file(self.workspace.backend, self.stack, self.project).is_file()
         argv = [str(self.program), "stack", "--stack", self.stack, "--non-interactive"]
-        done = process.capture(argv, self.env, ROOT)
+        done = process.capture(argv, self.env, self.folder)
         if done.returncode not in (0, STACK_NOT_FOUND):
             raise self._unreadable(done)
         return done.returncode == 0
 
     def _config(self) -> list[str]:
         # A stack's own tracked file is what Pulumi reads anyway.
-        return [] if self.config_file.parent == ROOT else ["--config-file", str(self.config_file)]
+        return [] if self.config_file.parent == self.folder else ["--config-file", str(self.config_file)]
 
 
 @dataclass(frozen=True)
@@ -198,14 +202,14 @@ class Lock:
             return False
 
 
-def state_file(backend: Path, stack: str) -> Path:
+def state_file(backend: Path, stack: str, project: str = PROJECT) -> Path:
     """Return the file that a file backend keeps a stack's state in."""
-    return backend / ".pulumi" / "stacks" / PROJECT / f"{stack}.json"
+    return backend / ".pulumi" / "stacks" / project / f"{stack}.json"
 
 
-def read_locks(backend: Path, stack: str) -> list[Lock]:
+def read_locks(backend: Path, stack: str, project: str = PROJECT) -> list[Lock]:
     """Return the locks of a stack in a file backend."""
-    folder = backend / ".pulumi" / "locks" / "organization" / PROJECT / stack
+    folder = backend / ".pulumi" / "locks" / "organization" / project / stack
     locks: list[Lock] = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -217,9 +221,9 @@ def read_locks(backend: Path, stack: str) -> list[Lock]:
     return locks
 
 
-def read_pending(backend: Path, stack: str) -> list[Pending]:
+def read_pending(backend: Path, stack: str, project: str = PROJECT) -> list[Pending]:
     """Return what a killed run began to create."""
-    path = state_file(backend, stack)
+    path = state_file(backend, stack, project)
     if not path.is_file():
         return []
     checkpoint = cast("dict[str, Any]", json.loads(path.read_text())["checkpoint"])

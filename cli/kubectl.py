@@ -60,6 +60,13 @@ class Kubectl:
             raise FailedError(f"kubectl get {words[0]}: {done.stderr.strip() or 'no answer'}")
         return cast("Object", json.loads(done.stdout)) if done.stdout.strip() else {}
 
+    def raw(self, path: str) -> Object:
+        """Return what the API server answers to a path; FailedError with its message when it refuses."""
+        done = process.capture(self.argv("get", "--raw", path, "--request-timeout=20s"), users(), ROOT)
+        if done.returncode != 0:
+            raise FailedError(f"kubectl get --raw {path}: {done.stderr.strip() or 'no answer'}")
+        return cast("Object", json.loads(done.stdout))
+
     def check_reachable(self) -> None:
         """Raise UserError unless the API server answers."""
         done = process.capture(self.argv("get", "--raw", "/version", "--request-timeout=8s"), users(), ROOT, seconds=15)
@@ -86,9 +93,12 @@ class Kubectl:
         return {key: base64.b64decode(value).decode() for key, value in found.items()}
 
     @contextlib.contextmanager
-    def forwarded(self, service: str) -> Generator[str]:
-        """Give a URL on this machine that leads to a Service's port 80 while the block runs; FailedError when there is no way."""
-        argv = self.argv("port-forward", f"service/{service}", ":80")
+    def forwarded(self, service: str, port: int = 80, *, running_seconds: int = 60) -> Generator[str]:
+        """Give a URL on this machine that leads to a Service's port while the block runs; FailedError when there is no way.
+
+        A pod must run within `running_seconds`.
+        """
+        argv = self.argv("port-forward", f"service/{service}", f":{port}", f"--pod-running-timeout={running_seconds}s")
         with subprocess.Popen(argv, env=users(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as forwarding:
             try:
                 assert forwarding.stdout and forwarding.stderr

@@ -24,10 +24,12 @@ GROUPS = {
         "promote": ("cli.deploy:promote", "Deploy to a stack the image that another one runs."),
         "fall": ("cli.stacks:fall", "Let the demo's lamp fall once more, and read its alert back."),
         "secret": ("cli.stacks:secret", "Print a password or another config var of the app."),
+        "logs": ("cli.logs:command", "Print what the stack's containers wrote, from Loki or the cluster."),
         "destroy": ("cli.stacks:destroy", "Delete everything of a stack, data included, after asking."),
     },
     "The pieces": {
         "sandbox": ("cli.sandbox:sandbox", "The embedded cluster: up, down, status, reset."),
+        "cluster": ("cli.cluster:cluster", "What a cluster has once: the collector of all stacks' lines."),
         "images": ("cli.images:images", "What stacks run: build, push, pin, list."),
     },
     "The settings": {
@@ -50,6 +52,7 @@ Examples:
   ./sy doctor -s staging          what of its cluster would make `up` fail or wait
   ./sy up -s staging              preview, ask, change, wait until it serves
   ./sy test unit                  the tests without engine and cluster
+  ./sy logs web --since 2h --grep fall
   ./sy kubectl get pods           kubectl on the stack's own cluster and namespace
   ./sy sandbox down               stop everything; ./sy up goes on with it
 

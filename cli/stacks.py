@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli import checks, console, data_loss, demo, machine, process
+from cli import checks, cluster, console, data_loss, demo, machine, process
 from cli.engine import with_stack_words
 from cli.environment import own_workspace, users
 from cli.target import existing, for_preview, stack_option
@@ -59,6 +59,9 @@ def destroy(name: str, yes: bool, allowed: str | None) -> None:
     if protected:
         target.engine.must(target.engine.unprotect_argv(protected), "Nothing was deleted; run the same command again.")
     target.engine.must(target.engine.destroy_argv(), "Mend that and run the same command again.")
+    if target.stack.on_sandbox:
+        cluster.refresh(target.reached(), progress, required=False)
+    progress.close()
     console.result(f"stack {name} is destroyed; what its file says and its secrets are kept: `./sy up -s {name}` makes it anew")
 
 

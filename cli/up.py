@@ -4,7 +4,8 @@ from typing import cast
 
 import click
 
-from cli import checks, console, data_loss, demo, machine, sandbox
+from cli import checks, cluster, console, data_loss, demo, machine, sandbox
+from cli.cluster_target import IMAGE as COLLECTOR_IMAGE
 from cli.environment import local_workspace, own_workspace
 from cli.errors import FailedError
 from cli.stack import Stack, write_effective
@@ -38,6 +39,8 @@ def up(name: str, nodes: int | None, yes: bool, allowed: str | None) -> None:
         raise UserError(f"--nodes is for the sandbox, and stack {name} names a cluster of its own or is no sandbox stack")
     target = opened(stack, nodes, progress)
     guarded(target, progress, yes=yes, allowed=allowed)
+    if stack.on_sandbox:
+        cluster.refresh(target.reached(), progress, required=stack.settings.logs.where != "none")
     target.reached().wait_ready(progress)
     outputs = target.openable()
     told = None
@@ -45,6 +48,7 @@ def up(name: str, nodes: int | None, yes: bool, allowed: str | None) -> None:
         told = demo.fall(demo.of_outputs(outputs, target.config_values()), progress)
     progress.close()
     summary(target, outputs, told)
+    cluster.remind(stack)
 
 
 def opened(stack: Stack, nodes: int | None, progress: Progress) -> Target:
@@ -57,7 +61,8 @@ def on_sandbox(stack: Stack, nodes: int | None, progress: Progress) -> Target:
     checks.refuse_missing_secrets(stack)
     checks.refuse_far_images(stack)
     wanted = [name for name in stack.settings.image_names() if name in catalog.names()]
-    started = sandbox.start(nodes, wanted, progress)
+    collector = [COLLECTOR_IMAGE] if stack.settings.logs.where != "none" else []
+    started = sandbox.start(nodes, [*wanted, *collector], progress)
     workspace = local_workspace()
     workspace.prepare()
     path = write_effective(stack, workspace.stacks, started.embedded(wanted).config())

@@ -76,10 +76,11 @@ class Stack(pulumi.ComponentResource):
         # Another state's namespace carries another number, also that of a stack of the same name.
         installation = pulumi_random.RandomId("installation", byte_length=8, opts=self.child).hex
         owned = {STACK_LABEL: site.owner, INSTALLATION_LABEL: ownership.confirmed(installation, site)}
-        # For the cluster's collector: where the lines go, and whose files it reads by themselves.
+        # For what the cluster has once: where the lines go, whose files are read by themselves, who reads the kubelets' figures.
         keeper = args.logs.kept_in(site.namespace)
         kept = {logs.LOGS_LABEL: keeper} if keeper else {}
-        read = {logs.COMPONENTS_ANNOTATION: ",".join(sorted(part.component for part in args.footprint()))} if keeper else None
+        kept |= {logs.KUBELET_LABEL: "true"} if args.metrics.where == "cluster" and args.metrics.kubelet else {}
+        read = {logs.COMPONENTS_ANNOTATION: ",".join(sorted({part.component for part in args.footprint()}))} if keeper else None
         made = core.v1.Namespace(
             site.namespace,
             metadata=meta.v1.ObjectMetaArgs(

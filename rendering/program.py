@@ -28,11 +28,16 @@ Inputs = dict[str, Any]
 
 def registered(stack: str, settings: Settings, secrets: Mapping[str, str]) -> list[Resource]:
     """Return what the stack registers; secret values are unwrapped and stand in clear, so `secrets` should be placeholders."""
+    return recorded("switchyard", stack, lambda: _build(stack, settings, secrets))
+
+
+def recorded(project: str, stack: str, build: Callable[[], None]) -> list[Resource]:
+    """Return what `build` registers on mocks, secret values unwrapped."""
     seen: list[Resource] = []
     asyncio.set_event_loop(asyncio.new_event_loop())
     server = _Providers()
-    mocks.set_mocks(server, "switchyard", stack, preview=False, monitor=_Monitor(server, seen))
-    run = cast("Callable[[], None]", mocks.test(lambda: _build(stack, settings, secrets)))  # pyright: ignore[reportUnknownMemberType]
+    mocks.set_mocks(server, project, stack, preview=False, monitor=_Monitor(server, seen))
+    run = cast("Callable[[], None]", mocks.test(build))  # pyright: ignore[reportUnknownMemberType]
     run()
     return seen
 

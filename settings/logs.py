@@ -20,6 +20,8 @@ COLLECTOR = "collector"
 """app.kubernetes.io/component of the pods that read all containers' log files and send the lines on."""
 LOGS_LABEL = "switchyard.dev/logs"
 """Label of a stack's namespace whose lines are kept: the namespace of the Loki that keeps them."""
+KUBELET_LABEL = "switchyard.dev/kubelet"
+"""Label of a stack's namespace whose Prometheus reads the kubelets' figures: `true`."""
 COMPONENTS_ANNOTATION = "switchyard.dev/components"
 """Annotation of a stack's namespace: its components, separated by commas. The collector reads the files of each by itself."""
 LINE_BYTES = 256 * 1024

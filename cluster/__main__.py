@@ -1,0 +1,93 @@
+"""Read what the cluster is told and which stacks are on it, and make what they share."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import json  # noqa: E402
+from dataclasses import replace  # noqa: E402
+from typing import Any  # noqa: E402
+
+import pulumi  # noqa: E402
+import pulumi_kubernetes  # noqa: E402
+from pulumi.runtime.config import CONFIG  # noqa: E402
+
+from cluster.program import ClusterWide, site_of  # noqa: E402
+from components import ownership  # noqa: E402
+from settings import SettingsError  # noqa: E402
+from settings.clusters import PROJECT, ClusterSettings, load, stacks_on  # noqa: E402
+from settings.stack import Cluster  # noqa: E402
+
+SAID = 32
+"""Exit code that tells Pulumi's language host that everything was said."""
+
+
+def read() -> ClusterSettings:
+    """Return what the cluster's own file says, or end with everything that is wrong with it."""
+    said = {key.removeprefix(f"{PROJECT}:"): value for key, value in CONFIG.get().items() if key.startswith(f"{PROJECT}:")}
+    try:
+        return load({key: _value(text) for key, text in said.items()})
+    except SettingsError as error:
+        raise pulumi.RunError(str(error)) from None
+
+
+def _value(text: str) -> Any:
+    """Undo the engine's flattening: it hands objects over as JSON text, and scalars as they stand."""
+    return json.loads(text) if text[:1] in ("{", "[") else text
+
+
+def provider(cluster: Cluster) -> pulumi_kubernetes.Provider:
+    """Return the one provider, bound to the cluster."""
+    return pulumi_kubernetes.Provider(
+        "cluster",
+        cluster_identifier=cluster.identifier,
+        kubeconfig=str(Path(cluster.kubeconfig).expanduser()) if cluster.kubeconfig else None,
+        context=cluster.context,
+        kube_client_settings=pulumi_kubernetes.KubeClientSettingsArgs(burst=120, qps=50, timeout=30),
+    )
+
+
+def refuse(lacks: list[str]) -> None:
+    """Say what is lacking: a preview lists it, and an update ends before it changes anything."""
+    if lacks and not pulumi.runtime.is_dry_run():
+        raise pulumi.RunError("\n".join(lacks))
+    for lack in lacks:
+        pulumi.log.warn(lack)
+
+
+def end_quietly(*_: object) -> None:
+    """End without a word: once a resource has failed the engine interrupts the program, and says the reason itself."""
+    os._exit(SAID)
+
+
+def main() -> None:
+    """Make what belongs to the cluster that the stack is called after."""
+    signal.signal(signal.SIGINT, end_quietly)
+    identifier = pulumi.get_stack()
+    args = read()
+    found = stacks_on(identifier, ROOT)
+    cluster = args.cluster or found.access
+    if cluster is None or not cluster.context:
+        raise pulumi.RunError(
+            f"no stack's file says how to reach the cluster {identifier}: none has cluster: {{identifier: {identifier}, context: …}}; "
+            f"say {PROJECT}:cluster in cluster/Pulumi.{identifier}.yaml"
+        )
+    routes = found.routes if args.routes is None else args.routes
+    unread = found.unread if args.routes is None else []
+    loose = [f"{PROJECT}:image: {args.image} has no digest: say one with `pulumi config set {PROJECT}:image …@sha256:…`"]
+    refuse([*unread, *([] if args.pinned or not routes else loose)])
+    site = site_of(identifier, cluster, args)
+    if not pulumi.runtime.is_dry_run():
+        try:
+            site = replace(site, installed=ownership.check(site))
+        except ownership.OwnershipError as error:
+            raise pulumi.RunError(str(error)) from None
+    ClusterWide("cluster", args, routes, site, pulumi.ResourceOptions(providers=[provider(cluster)]))
+    pulumi.export("namespaces", [route.namespace for route in routes])
+
+
+main()
