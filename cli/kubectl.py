@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import threading
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -98,17 +99,32 @@ class Kubectl:
 
         A pod must run within `running_seconds`.
         """
-        argv = self.argv("port-forward", f"service/{service}", f":{port}", f"--pod-running-timeout={running_seconds}s")
-        with subprocess.Popen(argv, env=users(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as forwarding:
+        with self.forwarding(service, port, running_seconds=running_seconds) as (url, _):
+            yield url
+
+    @contextlib.contextmanager
+    def forwarding(
+        self, service: str, port: int, local: int = 0, *, running_seconds: int = 60
+    ) -> "Generator[tuple[str, subprocess.Popen[str]]]":
+        """Give a URL that leads to a port of a Service, and what forwards it, which ends when the pod behind it does.
+
+        `local` is the port on this machine; 0 is any that is free. FailedError when there is no way.
+        """
+        argv = self.argv("port-forward", f"service/{service}", f"{local or ''}:{port}", f"--pod-running-timeout={running_seconds}s")
+        # A process group of its own: Ctrl-C is ours to pass on.
+        pipe = subprocess.PIPE
+        with subprocess.Popen(argv, env=users(), cwd=ROOT, stdout=pipe, stderr=pipe, text=True, process_group=0) as running:
             try:
-                assert forwarding.stdout and forwarding.stderr
+                assert running.stdout and running.stderr
                 # It writes where it listens, or ends with a reason.
-                found = re.search(r"127\.0\.0\.1:(\d+)", forwarding.stdout.readline())
+                found = re.search(r"127\.0\.0\.1:(\d+)", running.stdout.readline())
                 if not found:
-                    raise FailedError(f"kubectl port-forward service/{service}: {forwarding.stderr.read().strip() or 'no answer'}")
-                yield f"http://127.0.0.1:{found[1]}"
+                    raise FailedError(f"kubectl port-forward service/{service}: {running.stderr.read().strip() or 'no answer'}")
+                # Then a line for each connection: unread, it would stop after some thousands.
+                threading.Thread(target=running.stdout.read, daemon=True).start()
+                yield f"http://127.0.0.1:{found[1]}", running
             finally:
-                forwarding.terminate()
+                running.terminate()
 
     def wait_ready(self, progress: Progress, seconds: float = READY_SECONDS) -> None:
         """Wait until every workload is ready and every Service has somebody behind it; FailedError says what is not."""

@@ -22,6 +22,7 @@ GROUPS = {
         "ready": ("cli.ready:command", "Say what a new stack still needs, until nothing is left."),
         "deploy": ("cli.deploy:deploy", "Let a stack run another image of the app."),
         "promote": ("cli.deploy:promote", "Deploy to a stack the image that another one runs."),
+        "open": ("cli.open:command", "Forward a port of this machine to a page of a stack: Grafana, RabbitMQ, the app."),
         "fall": ("cli.stacks:fall", "Let the demo's lamp fall once more, and read its alert back."),
         "secret": ("cli.stacks:secret", "Print a password or another config var of the app."),
         "logs": ("cli.logs:command", "Print what the stack's containers wrote, from Loki or the cluster."),
@@ -53,6 +54,7 @@ Examples:
   ./sy up -s staging              preview, ask, change, wait until it serves
   ./sy test unit                  the tests without engine and cluster
   ./sy logs web --since 2h --grep fall
+  ./sy open web                   the app in a browser, through a forwarded port
   ./sy kubectl get pods           kubectl on the stack's own cluster and namespace
   ./sy sandbox down               stop everything; ./sy up goes on with it
 

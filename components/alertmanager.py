@@ -68,13 +68,17 @@ class Alertmanager(pulumi.ComponentResource):
         stateful_set(name, pod, site, keeping_claims(child), replicas=1, service_name=COMPONENT, claims=claims)
         network.admit_clients(name, COMPONENT, site, [PORT], child)
         _outward(name, args, site, child)
-        self.endpoint = Endpoint(service=COMPONENT, host=COMPONENT, port=PORT)
+        self.endpoint = ENDPOINT
         self.watch = Watch(
             rules=(COMPONENT,),
             scrapes=(Scrape(job=COMPONENT, component=COMPONENT, port=PORT),),
             expectations=(members(COMPONENT, 1), *_expected(args)),
         )
         self.register_outputs({"host": self.endpoint.host})
+
+
+ENDPOINT = Endpoint(service=COMPONENT, host=COMPONENT, port=PORT)
+"""Known beforehand: Grafana, whose metrics bring alerts of their own, is made before Alertmanager."""
 
 
 def configuration(args: Alerts) -> str:

@@ -10,6 +10,7 @@ import pulumi
 from pulumi_kubernetes import core
 
 from components.dashboards.panels import Dashboard
+from components.endpoints import Endpoint
 from components.kube import network, passwords, probes, workload
 from components.kube.configuration import config_map, secret
 from components.site import Site
@@ -31,19 +32,25 @@ FIRST = "overview"
 """The dashboard that stands for the home page."""
 
 Json = dict[str, Any]
+Kind = Literal["prometheus", "loki", "alertmanager"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
     """A server that Grafana asks, by its Service. Its kind is its uid, which dashboards name it by."""
 
-    kind: Literal["prometheus", "loki", "alertmanager"]
+    kind: Kind
     url: str
     """Its address inside the cluster."""
     client_labels: Mapping[str, str]
     """The labels of a pod that may ask it."""
     tenant: str | None = None
     """Whose logs are asked for, of a server that keeps those of several stacks apart: sent as X-Scope-OrgID."""
+
+    @classmethod
+    def at(cls, kind: Kind, endpoint: Endpoint) -> "DataSource":
+        """Return the server of the stack that is reached at `endpoint`."""
+        return cls(kind=kind, url=f"http://{endpoint.host}:{endpoint.port}", client_labels=endpoint.client_labels)
 
 
 class Grafana(pulumi.ComponentResource):

@@ -6,7 +6,7 @@ import pulumi
 import pulumi_random
 from pulumi_kubernetes import core, meta
 
-from components import ownership, prometheus
+from components import alertmanager, ownership, prometheus
 from components.alertmanager import Alertmanager
 from components.certificates import CertificateAuthority
 from components.consumer import Consumer, mqtt_session
@@ -158,9 +158,8 @@ class Stack(pulumi.ComponentResource):
             return
         sources: list[DataSource] = []
         if args.metrics.where == "cluster":
-            asked = prometheus.ENDPOINT
-            sources.append(DataSource(kind="prometheus", url=f"http://{asked.host}:{asked.port}", client_labels=asked.client_labels))
             prometheus.admit_clients("prometheus", site, self.child)
+            sources += [DataSource.at("prometheus", prometheus.ENDPOINT), DataSource.at("alertmanager", alertmanager.ENDPOINT)]
         if self.logs:
             sources.append(DataSource(kind="loki", url=self.logs.url, tenant=self.logs.tenant, client_labels=self.logs.client_labels))
         shown = pages(dashboards(Shown.of(args))) | own_pages(args.grafana)
@@ -195,9 +194,9 @@ class Stack(pulumi.ComponentResource):
             return
         self.watched += [volumes(args), *exporters(self.asked, self.authority, args, site, self.child)]
         self.watched.append(KubeStateMetrics("kube-state-metrics", args.metrics, site, self.child).watch)
-        alertmanager = Alertmanager("alertmanager", args.alerts, site, secrets, self.child)
-        self.watched.append(alertmanager.watch)
-        Prometheus("prometheus", args.metrics, site, self.watched, alertmanager.endpoint, args.alerts.runbooks, self.child)
+        teller = Alertmanager("alertmanager", args.alerts, site, secrets, self.child)
+        self.watched.append(teller.watch)
+        Prometheus("prometheus", args.metrics, site, self.watched, teller.endpoint, args.alerts.runbooks, self.child)
 
     def _external(self, name: str, endpoint: Endpoint, site: Site) -> Endpoint:
         network.admit_external(name, endpoint, site, self.child)
