@@ -182,7 +182,7 @@ class Stack(pulumi.ComponentResource):
         if args.consumer.where == "cluster":
             counted = args.mqtt.where == "cluster"
             self.watched.append(Consumer("consumer", args.consumer, site, app.release, session, opts, counted=counted).watch)
-        for process, said in args.processes.items():
+        for process, said in args.running_processes().items():
             self.watched.append(Process(process, process, said, site, app.release, opts).watch)
         for schedule, said in args.schedules.items():
             Schedule(schedule, schedule, said, site, app.release, opts)

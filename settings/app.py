@@ -207,5 +207,12 @@ class Release(Model):
     """Onto which nodes it goes; None: as the stack's `placement` says."""
 
 
-Processes = dict[DnsLabel, Process]
+class Worker(Process):
+    """A long-running command beside web, Sidekiq and consumer."""
+
+    needs: list[Literal["postgres", "mqtt", "elasticsearch"]] = []
+    """Services without which it is not run at all: a stack that says `where: none` of one leaves it out."""
+
+
+Processes = dict[DnsLabel, Worker]
 """Other long-running commands by name."""

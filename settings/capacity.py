@@ -70,7 +70,7 @@ def connections(settings: "Settings") -> list[Connections]:
     if (consumer := settings.consumer).where == "cluster":
         rolls = not (consumer.singleton or consumer.alone)
         found.append(Connections(("consumer",), _pool(settings, consumer.config), consumer.replicas, rolls))
-    for name, process in settings.processes.items():
+    for name, process in settings.running_processes().items():
         found.append(Connections(("processes", name), _pool(settings, process.config), process.replicas, not process.singleton))
     found += [Connections(("schedules", name), 1, 1, False) for name in settings.schedules]
     if settings.release.command:

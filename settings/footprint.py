@@ -111,7 +111,7 @@ def _app(settings: "Settings") -> Iterator[Footprint]:
         yield _process(f"sidekiq-{name}", pool, ("sidekiq", name))
     if settings.consumer.where == "cluster":
         yield _process("consumer", settings.consumer, ("consumer",), alone=settings.consumer.alone)
-    for name, process in settings.processes.items():
+    for name, process in settings.running_processes().items():
         yield _process(name, process, ("processes", name))
     for name, schedule in settings.schedules.items():
         yield _part(name, 0, 1, schedule.resources, ("schedules", name))

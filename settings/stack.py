@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from settings.alerts import Alerts
-from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPool, Web
+from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPool, Web, Worker
 from settings.backing import NOWHERE, Backing, Elasticsearch, Mqtt, Postgres, Redis, beside
 from settings.cures import Cures
 from settings.footprint import Footprint, footprint
@@ -234,7 +234,7 @@ class Settings(Model):
         ]
 
     def _has_app(self) -> bool:
-        anything = [self.web, self.sidekiq, self.processes, self.schedules, self.release.command]
+        anything = [self.web, self.sidekiq, self.running_processes(), self.schedules, self.release.command]
         return any(anything) or self.consumer.where == "cluster"
 
     def derived_config_vars(self) -> list[str]:
@@ -258,6 +258,11 @@ class Settings(Model):
         if self.mqtt.where == "cluster":
             made += [(self.mqtt.amqp_var, ("mqtt", "amqp_var")), (self.mqtt.management_var, ("mqtt", "management_var"))]
         return made
+
+    def running_processes(self) -> dict[str, Worker]:
+        """Return the commands under `processes` for which the stack has all that they need."""
+        services: dict[str, Backing] = {"postgres": self.postgres, "mqtt": self.mqtt, "elasticsearch": self.elasticsearch}
+        return {name: said for name, said in self.processes.items() if all(services[need].where != "none" for need in said.needs)}
 
     def footprint(self) -> list[Footprint]:
         """Return what each component asks of the cluster."""

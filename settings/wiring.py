@@ -143,7 +143,7 @@ def _in_clear(settings: "Settings") -> Iterator[Problem]:
 def _heartbeats(settings: "Settings") -> Iterator[Problem]:
     """Yield a problem for each heartbeat file that no process could touch: it would be restarted for ever."""
     said: list[tuple[Path, FileHealth | None]] = [(("sidekiq", name, "health"), pool.health) for name, pool in settings.sidekiq.items()]
-    said += [(("processes", name, "health"), process.health) for name, process in settings.processes.items()]
+    said += [(("processes", name, "health"), process.health) for name, process in settings.running_processes().items()]
     said += [(("consumer", "health"), settings.consumer.health)] if settings.consumer.where == "cluster" else []
     for where, health in said:
         if health and not any(PurePosixPath(health.file).is_relative_to(folder) for folder in settings.app.writable):

@@ -41,7 +41,7 @@ class Shown:
         """Return what `settings` describe."""
         processes: dict[str, Process] = {**settings.web, **{f"sidekiq-{name}": pool for name, pool in settings.sidekiq.items()}}
         processes |= {"consumer": settings.consumer} if settings.consumer.where == "cluster" else {}
-        processes |= settings.processes
+        processes |= settings.running_processes()
         redis = tuple(f"redis-{name}" for name, said in settings.redis.items() if said.where == "cluster")
         return cls(
             metrics=settings.metrics.where == "cluster",

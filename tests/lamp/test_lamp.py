@@ -21,12 +21,18 @@ SECONDS = 600
 POSTGRES = "initdb --auth=trust --username=app -D /data/pg >/dev/null && "
 POSTGRES += "exec postgres -c listen_addresses=* -D /data/pg -c unix_socket_directories=/tmp -c fsync=off"
 RABBITMQ = "echo '[rabbitmq_management,rabbitmq_mqtt].' > /data/plugins && exec rabbitmq-server"
+ELASTICSEARCH = (
+    "printf 'discovery.type: single-node\\nnetwork.host: 127.0.0.1\\nnode.store.allow_mmap: false\\nxpack.security.enabled: false\\n'"
+)
+ELASTICSEARCH += " > config/elasticsearch.yml && exec elasticsearch"
+IMAGES = (*PRODUCT_IMAGES, "elasticsearch")
 ADDRESSES = {
     "DATABASE_URL": "postgresql://app@127.0.0.1:5432/postgres",
     "REDIS_URL": "redis://127.0.0.1:6379/0",
     "AMQP_URL": "amqp://guest:guest@127.0.0.1:5672/%2F",
     "MQTT_URL": "mqtt://guest:guest@127.0.0.1:1883",
     "MQTT_MANAGEMENT_URL": "http://guest:guest@127.0.0.1:15672",
+    "ELASTICSEARCH_URL": "http://127.0.0.1:9200",
     "SECRET_KEY_BASE": "only-for-tests" * 5,
 }
 ERLANG = {"HOME": "/data", "RABBITMQ_MNESIA_BASE": "/data/mnesia", "RABBITMQ_ENABLED_PLUGINS_FILE": "/data/plugins", "RABBITMQ_LOGS": "-"}
@@ -35,14 +41,14 @@ ERLANG = {"HOME": "/data", "RABBITMQ_MNESIA_BASE": "/data/mnesia", "RABBITMQ_ENA
 @pytest.fixture(scope="module")
 def started() -> Started:
     progress = Progress()
-    made = cli_sandbox.start(None, PRODUCT_IMAGES, progress)
+    made = cli_sandbox.start(None, IMAGES, progress)
     progress.close()
     return made
 
 
 @pytest.fixture
 def kubectl(started: Started) -> Iterator["Kubectl"]:
-    made = Kubectl(str(started.embedded(PRODUCT_IMAGES).config()["switchyard:cluster"]["kubeconfig"]))
+    made = Kubectl(str(started.embedded(IMAGES).config()["switchyard:cluster"]["kubeconfig"]))
     made.run("delete", "namespace", NAMESPACE, "--ignore-not-found")
     made.run("create", "namespace", NAMESPACE)
     yield made
@@ -62,7 +68,7 @@ class Kubectl:
 
 
 def test_the_demo_app_passes_its_own_tests(started: Started, kubectl: Kubectl) -> None:
-    pins = started.embedded(PRODUCT_IMAGES).config()["switchyard:images"]["pinned"]
+    pins = started.embedded(IMAGES).config()["switchyard:images"]["pinned"]
     kubectl.run("apply", "-f", "-", given=json.dumps(config_map()))
     kubectl.run("apply", "-f", "-", given=json.dumps(pod(pins)))
     code = ended(kubectl)
@@ -101,6 +107,7 @@ def pod(pins: dict[str, str]) -> dict[str, Any]:
     servers = [
         server("postgres", pins["postgres"], POSTGRES, 5432),
         server("valkey", pins["valkey"], "exec valkey-server --save '' --bind 0.0.0.0 --protected-mode no", 6379),
+        server("elasticsearch", pins["elasticsearch"], ELASTICSEARCH, 9200, {"ES_JAVA_OPTS": "-Xms384m -Xmx384m"}),
         server("rabbitmq", pins["rabbitmq"], RABBITMQ, 15672, ERLANG),
     ]
     main = container("tests", pins["lamp"], ["bin/test"], ADDRESSES)

@@ -133,10 +133,6 @@ class TestConfiguration:
         assert set(waits) == {0, "0s"}
         assert all(one["start_at"] == "beginning" and one["storage"] == "file_storage" for one in document["receivers"].values())
 
-    def test_the_longest_line_fits_into_a_batch(self) -> None:
-        for receiver, exporter in zip(made()["receivers"].values(), made()["exporters"].values(), strict=True):
-            assert receiver["operators"][0]["max_log_size"] * 1.1 < exporter["sending_queue"]["batch"]["max_size"]
-
     def test_a_dollar_sign_is_no_variable_of_the_collectors(self) -> None:
         text = configuration(ClusterSettings(), [LAMP])
         assert "$$" in text and text.replace("$$", "").replace("${env:NODE_NAME}", "").count("$") == 0

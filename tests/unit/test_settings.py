@@ -302,7 +302,7 @@ class TestRefusals:
             ),
             (
                 {"redis": {"jobs": {"where": "none"}}},
-                "product.yaml:24: sidekiq.alerts: needs a Redis for its jobs, and the stack has none: say redis: {jobs: {}}, "
+                "product.yaml:25: sidekiq.alerts: needs a Redis for its jobs, and the stack has none: say redis: {jobs: {}}, "
                 "or name REDIS_URL under app.secrets",
             ),
             ({"processes": {"web": {"command": ["x"]}}}, "Pulumi.x.yaml: processes.web: the name 'web' is taken by web.web"),

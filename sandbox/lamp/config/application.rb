@@ -11,6 +11,8 @@ require_relative "../lib/request_log"
 require_relative "../lib/json_errors"
 require_relative "../lib/setting"
 require_relative "../lib/verification"
+require_relative "../lib/metrics_server"
+require_relative "../lib/job_metrics"
 
 # What a family's carer never sees: lamps report falls, this application tells somebody.
 module Lamplight

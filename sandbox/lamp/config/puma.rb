@@ -12,7 +12,11 @@ if processes > 1
   workers processes
   preload_app!
   worker_shutdown_timeout Integer(ENV.fetch("PUMA_SHUTDOWN_TIMEOUT", 20))
+  on_worker_boot { MetricsServer.report_to_parent }
 end
+
+# The process that forks, or the only one, tells Prometheus of all.
+on_booted { MetricsServer.start(puma: -> { Puma.stats_hash }) }
 
 # Longer than the gateway keeps an idle connection to us, or it reuses one that we are just closing.
 persistent_timeout Integer(ENV.fetch("PUMA_PERSISTENT_TIMEOUT", 75))

@@ -7,9 +7,11 @@ Rails.application.routes.draw do
     resources :alerts, only: :index do
       post :acknowledge, on: :member
     end
+    get "events/:event_id/alert", to: "alerts#of_event"
     match "*path", to: "base#missing", via: :all
   end
 
   root to: redirect("/admin")
   get "admin", to: "admin#index"
+  get "admin/search", to: "admin#search"
 end

@@ -10,7 +10,7 @@
 #
 # It's strongly recommended that you check this file into your version control system.
 
-ActiveRecord::Schema[7.2].define(version: 2026_01_01_000003) do
+ActiveRecord::Schema[7.2].define(version: 2026_01_01_000004) do
   # These are extensions that must be enabled in order to support this database
   enable_extension "plpgsql"
 
@@ -34,6 +34,11 @@ ActiveRecord::Schema[7.2].define(version: 2026_01_01_000003) do
     t.index ["lamp_id", "id"], name: "index_alerts_on_lamp_id_and_id"
     t.index ["raised_at"], name: "index_alerts_open", where: "((state)::text = 'open'::text)"
     t.check_constraint "state::text = ANY (ARRAY['open'::character varying, 'acknowledged'::character varying, 'escalated'::character varying]::text[])", name: "alerts_state"
+  end
+
+  create_table "cursors", primary_key: "name", id: { type: :string, limit: 64 }, force: :cascade do |t|
+    t.bigint "position", default: 0, null: false
+    t.datetime "updated_at", null: false
   end
 
   create_table "events", force: :cascade do |t|
@@ -65,6 +70,7 @@ ActiveRecord::Schema[7.2].define(version: 2026_01_01_000003) do
     t.datetime "broker_synced_at"
     t.datetime "created_at", null: false
     t.datetime "updated_at", null: false
+    t.boolean "canary", default: false, null: false
     t.index ["account_id"], name: "index_lamps_on_account_id"
     t.index ["serial"], name: "index_lamps_on_serial", unique: true
     t.index ["updated_at"], name: "index_lamps_without_broker_account", where: "(broker_synced_at IS NULL)"

@@ -1,6 +1,10 @@
-# One line per request, also for those that no controller sees (redirects, refused hosts, unknown paths).
+require_relative "measures"
+
+# One line and one count per request, also for those that no controller sees (redirects, refused hosts, unknown paths).
 class RequestLog
   QUIET = %r{\A/health/}
+  # What a client calls its method is its own choice, and each would be a series.
+  METHODS = %w[GET HEAD POST PUT PATCH DELETE OPTIONS].freeze
 
   def initialize(app)
     @app = app
@@ -9,17 +13,27 @@ class RequestLog
   def call(env)
     started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
     status, headers, body = @app.call(env)
-    write(env, status, started)
+    seconds = Process.clock_gettime(Process::CLOCK_MONOTONIC) - started
+    count(env, status, seconds)
+    write(env, status, seconds)
     [status, headers, body]
   end
 
   private
 
-  def write(env, status, started)
+  def count(env, status, seconds)
+    return if QUIET.match?(env["PATH_INFO"])
+
+    method = METHODS.include?(env["REQUEST_METHOD"]) ? env["REQUEST_METHOD"] : "other"
+    controller = env["action_dispatch.request.path_parameters"]&.fetch(:controller, nil) || "none"
+    Measures::REQUESTS.add(method:, status:, controller:)
+    Measures::REQUEST_SECONDS.observe(seconds, method:, controller:)
+  end
+
+  def write(env, status, seconds)
     return if status == 200 && QUIET.match?(env["PATH_INFO"])
 
-    ms = ((Process.clock_gettime(Process::CLOCK_MONOTONIC) - started) * 1000).round(1)
-    Rails.logger.info(msg: "request", method: env["REQUEST_METHOD"], path: env["PATH_INFO"], status:, ms:,
+    Rails.logger.info(msg: "request", method: env["REQUEST_METHOD"], path: env["PATH_INFO"], status:, ms: (seconds * 1000).round(1),
                       ip: address(env), request_id: env["action_dispatch.request_id"])
   end
 

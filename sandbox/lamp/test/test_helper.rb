@@ -15,7 +15,7 @@ class ActiveSupport::TestCase
   include Makings
 
   setup do
-    [Alert, Event, Lamp, Account].each(&:delete_all)
+    [Alert, Event, Lamp, Account, Cursor].each(&:delete_all)
     Sidekiq.redis { |redis| redis.call("FLUSHDB") }
   end
 end

@@ -14,6 +14,8 @@ class FallsConsumer
         Thread.new { sleep(STOP_WITHIN) && exit!(0) }
       end
     end
+    consumer.show
+    MetricsServer.start
     sweeper = Sweeper.new.start
     consumer.run
   ensure
@@ -44,6 +46,16 @@ class FallsConsumer
     Rails.logger.info(msg: "consumer stopped")
   end
 
+  # What Prometheus sees before anything happened.
+  def show
+    Measures::CONNECTED.set(0)
+    Measures::STORE_FAILURES.init
+    [Measures::CUSTOMERS, Measures::CANARY].each do |account|
+      Measures::MESSAGES.init(account:, kind: Event::FALL)
+      Measures::LAST_MESSAGE.set(0, account:)
+    end
+  end
+
   # May be called from a signal handler.
   def stop
     @stopping = true
@@ -56,11 +68,13 @@ class FallsConsumer
     link.open
     Rails.logger.info(msg: "connected to the broker")
     @reconnect.reset
+    Measures::CONNECTED.set(1)
     yield link
     Rails.logger.warn(msg: "broker link lost", reason: link.reason) unless @stopping
   rescue StandardError => error
     Rails.logger.warn(msg: "broker away", error: error.class.name, reason: error.message.to_s.truncate(200))
   ensure
+    Measures::CONNECTED.set(0)
     link&.close
     pause(@reconnect.next) unless @stopping
   end
@@ -80,6 +94,7 @@ class FallsConsumer
       @intake.store(messages)
       true
     rescue StandardError => error
+      Measures::STORE_FAILURES.add
       Rails.logger.error(msg: "not stored yet", messages: messages.size, error: error.class.name,
                          reason: error.message.lines.first&.strip)
       DatabaseTrouble.forget_connections

@@ -4,7 +4,7 @@ class Intake
   # How long equal messages without an id of their own count as one. Longer than a standby takes to get redeliveries.
   SAME_WORDS = 60.seconds
 
-  Receipt = Data.define(:message, :attributes, :event_id) do
+  Receipt = Data.define(:message, :attributes, :event_id, :account) do
     def duplicate? = event_id.nil?
     def fall? = attributes[:kind] == Event::FALL
   end
@@ -12,7 +12,10 @@ class Intake
   def store(messages)
     receipts = commit(messages)
     raise_alerts(receipts.select { |receipt| receipt.fall? && !receipt.duplicate? }.map(&:event_id))
-    receipts.each { |receipt| log(receipt) }
+    receipts.each do |receipt|
+      count(receipt)
+      log(receipt)
+    end
   end
 
   private
@@ -36,12 +39,17 @@ class Intake
   end
 
   def write(messages, form)
-    lamps = Lamp.where(serial: messages.filter_map(&:serial).uniq).pluck(:serial, :id).to_h
+    found = Lamp.where(serial: messages.filter_map(&:serial).uniq).pluck(:serial, :id, :canary)
+    lamps = found.to_h { |serial, id, _canary| [serial, id] }
+    canaries = found.filter_map { |_serial, id, canary| id if canary }
     rows = messages.map { |message| message.public_send(form, lamps[message.serial]) }
     known = known_words(messages)
     wanted = rows.zip(messages).reject { |row, message| message.guessed_identity? && !known.add?(row[:fingerprint]) }
     fresh = insert(wanted.map(&:first))
-    rows.zip(messages).map { |row, message| Receipt.new(message, row, fresh.delete(row.values_at(:lamp_id, :uuid))) }
+    rows.zip(messages).map do |row, message|
+      account = Measures.account(row[:lamp_id], canaries.include?(row[:lamp_id]))
+      Receipt.new(message, row, fresh.delete(row.values_at(:lamp_id, :uuid)), account)
+    end
   end
 
   # The new events' ids, by lamp and uuid.
@@ -70,9 +78,14 @@ class Intake
   end
 
   def raise_directly(event_ids)
-    Alert.raise_for(event_ids)
+    Alert.raise_for(event_ids, by: "consumer")
   rescue ActiveRecord::ActiveRecordError => error
     Rails.logger.warn(msg: "left to the sweeper", falls: event_ids.size, error: error.class.name)
+  end
+
+  def count(receipt)
+    Measures::MESSAGES.add(account: receipt.account, kind: receipt.attributes[:kind])
+    Measures::LAST_MESSAGE.set(Time.now.to_f.round(3), account: receipt.account)
   end
 
   def log(receipt)

@@ -8,6 +8,8 @@ class Sweeper
   RAISE_DIRECTLY_AFTER = 15.seconds
   ESCALATION_GRACE = 15.seconds
   LAMPS_AFTER = 60.seconds
+  # The canary's falls are kept for as long as somebody may wonder about them.
+  CANARY_KEPT = 1.hour
   LIMIT = 200
 
   def start
@@ -24,6 +26,7 @@ class Sweeper
     enqueue_forgotten
     escalate_overdue
     enqueue_lamps
+    Event.forget_canary(before: CANARY_KEPT.ago, limit: LIMIT)
   end
 
   private
@@ -42,7 +45,7 @@ class Sweeper
 
   def raise_overdue
     overdue = Event.awaiting_alert.where(created_at: ...RAISE_DIRECTLY_AFTER.ago).order(:created_at).limit(LIMIT).pluck(:id)
-    fresh = Alert.raise_for(overdue)
+    fresh = Alert.raise_for(overdue, by: "sweeper")
     return if fresh.empty?
 
     Rails.logger.warn(msg: "alerts raised by the sweeper", alerts: fresh.size)

@@ -10,6 +10,8 @@ class Lamp < ApplicationRecord
   validates :serial, format: { with: SERIAL }, uniqueness: true
   validates :broker_password_hash, presence: true
 
+  # The canary's lamp falls every minute, and nobody is told: its falls show that somebody would be.
+  scope :canary, -> { where(canary: true) }
   scope :without_broker_account, ->(since) { where(broker_synced_at: nil, updated_at: ...since) }
 
   # The hash is kept so that every account can be made again in a new broker; the password is not.

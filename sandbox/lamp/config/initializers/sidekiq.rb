@@ -10,7 +10,11 @@ Sidekiq.configure_server do |config|
     Rails.logger.warn(msg: "job failed", job: context.dig(:job, "class") || context[:context],
                       error: error.class.name, reason: error.message.truncate(300), at: error.backtrace&.first)
   end])
-  config.on(:startup) { SidekiqPulse.new(config).start }
+  config.server_middleware { |chain| chain.add(JobMetrics) }
+  config.on(:startup) do
+    SidekiqPulse.new(config).start
+    MetricsServer.start
+  end
 end
 
 # Whoever enqueues (consumer, web) has something better to do than wait for Redis: the sweeper makes up for it.

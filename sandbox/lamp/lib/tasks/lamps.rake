@@ -20,7 +20,7 @@ namespace :lamps do
 
   desc "Make all lamps' accounts in the broker again, for instance in a new one"
   task sync: :environment do
-    Lamp.in_batches(of: LampImport::SLICE) do |lamps|
+    Lamp.where(canary: false).in_batches(of: LampImport::SLICE) do |lamps|
       BrokerAccounts.new.import(lamps.to_a)
       lamps.update_all(broker_synced_at: Time.current)
     end

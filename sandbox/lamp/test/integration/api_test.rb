@@ -22,6 +22,17 @@ class ApiTest < ActionDispatch::IntegrationTest
     assert_equal [200, ["mine"]], fetch("/api/lamps").then { |status, json| [status, json["lamps"].pluck("serial")] }
   end
 
+  test "an event's alert is found by the event, once somebody is told" do
+    event = stored_fall
+    path = "/api/events/#{event.uuid}/alert"
+    assert_equal [404, { "error" => "not found" }], fetch(path)
+    Alert.raise_for([event.id])
+    assert_equal [200, event.uuid], fetch(path).then { |status, json| [status, json["event_id"]] }
+    account(name: "others", token: "t2")
+    assert_equal [404, 401], [fetch(path, token: "t2").first, fetch(path, token: "t3").first]
+    assert_equal 404, fetch("/api/events/not-a-uuid/alert").first
+  end
+
   test "an alert tells what the app shows" do
     alert = open_alert
     json = fetch("/api/alerts").last["alerts"].sole

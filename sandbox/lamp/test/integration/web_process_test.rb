@@ -31,6 +31,36 @@ class WebProcessTest < ActiveSupport::TestCase
     assert_equal 403, status("/health/ready", https.merge("Host" => "other.example.com"))
   end
 
+  def metrics
+    Net::HTTP.get(URI("http://127.0.0.1:#{@port + 1}/metrics"))
+  end
+
+  def counted(status)
+    metrics[/^rails_requests_total\{method="GET",status="#{status}",controller="api\/lamps"\} (\d+)/, 1].to_i
+  end
+
+  test "it tells requests and threads at a port of their own, and no path of the public one does" do
+    account
+    start(METRICS_PORT: (@port + 1).to_s, RAILS_MAX_THREADS: "4")
+    3.times { status("/api/lamps") }
+    status("/health/live")
+    assert_equal 3, counted(401)
+    assert_match(/^rails_request_duration_seconds_bucket\{method="GET",controller="api\/lamps",le="10"\} 3$/, metrics)
+    refute_match(/health/, metrics)
+    told = %w[puma_workers puma_backlog puma_busy_threads puma_max_threads].map { |name| metrics[/^#{name} (\d+)/, 1].to_i }
+    assert_equal [1, 0, 0, 4], told
+    assert_equal 404, status("/metrics")
+  end
+
+  test "forked processes are told as one" do
+    account
+    start(METRICS_PORT: (@port + 1).to_s, RAILS_MAX_THREADS: "2", WEB_CONCURRENCY: "2")
+    eventually(within: 20) { metrics[/^puma_workers (\d+)/, 1] == "2" rescue false }
+    20.times { status("/api/lamps") }
+    eventually { counted(401) == 20 }
+    assert_match(/^puma_max_threads 4$/, metrics)
+  end
+
   test "its log is JSON, one line per request with the client's address; SIGTERM ends it well" do
     account
     start(TRUSTED_PROXIES: "203.0.113.0/24")

@@ -1,13 +1,13 @@
-# bin/consumer as a process of its own, with its log.
+# bin/consumer, or another program, as a process of its own, with its log.
 class ConsumerProcess
   ROOT = File.expand_path("../..", __dir__)
 
   attr_reader :pid
 
-  def initialize(**environment)
+  def initialize(program = "bin/consumer", **environment)
     @log = Tempfile.new("consumer")
     environment = { "TEST_LOG" => "1", "HEARTBEAT_FILE" => heartbeat }.merge(environment.transform_keys(&:to_s))
-    @pid = Process.spawn(environment, "#{ROOT}/bin/consumer", out: @log.path, err: [:child, :out])
+    @pid = Process.spawn(environment, "#{ROOT}/#{program}", out: @log.path, err: [:child, :out])
   end
 
   def heartbeat

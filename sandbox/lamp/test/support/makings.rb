@@ -11,6 +11,16 @@ module Makings
     Lamp.find_by(serial:) || Lamp.create!(serial:, account: owner, broker_password: PASSWORD)
   end
 
+  def canary(token: "token-of-the-canary")
+    Lamp.canary.first || begin
+      ENV["CANARY_TOKEN"] = token
+      DemoSeed.new.plant_canary
+      Lamp.canary.first
+    end
+  ensure
+    ENV.delete("CANARY_TOKEN")
+  end
+
   def heard(body, serial: "lamp-1", kind: "fall", **rest)
     payload = body.is_a?(String) ? body : JSON.generate(body)
     LampMessage.new(routing_key: "lamps.#{serial}.#{kind}", payload:, **rest)

@@ -4,6 +4,12 @@ module Api
       render json: { alerts: page(wanted) }
     end
 
+    # 404 until somebody is told of the event, then the alert: what the canary asks for, as a carer's app would.
+    def of_event
+      alert = account.alerts.includes(:event, :lamp).find_by(event: { uuid: params[:event_id].to_s })
+      alert ? render(json: alert) : missing
+    end
+
     def acknowledge
       alert = account.alerts.find_by(id: params[:id])
       return missing unless alert
