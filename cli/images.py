@@ -149,7 +149,8 @@ def pin_command(names: tuple[str, ...], name: str) -> None:
     if target.stack.on_sandbox:
         raise UserError(f"stack {name} is on the sandbox: `./sy up` pins its images outside the tracked files")
     own = dict(word.split("=", 1) for word in names if "=" in word)
-    upstream = [name for name in names or target.stack.settings.image_names() if name in pin.upstream()]
+    table = pin.upstream()
+    upstream = [name for name in names or target.stack.settings.image_names() if pin.tagged(name, table)]
     named = [word for word in names if "=" not in word and word not in upstream]
     ours = wanted(named, target.stack) if named or not names else []
     programs = machine.ensure(IMAGES, progress)

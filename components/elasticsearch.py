@@ -1,14 +1,12 @@
 """Elasticsearch: one node or several, with TLS and passwords on."""
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pulumi
 from pulumi_kubernetes import core
 
+from components import elasticsearch_snapshots as snapshots
 from components.certificates import MEMBER_USES, CertificateAuthority
-from components.elasticsearch_accounts import APP, MONITOR, Account, Accounts
+from components.elasticsearch_accounts import APP, MONITOR, OPERATOR, SNAPSHOTS, Account, Accounts
+from components.elasticsearch_configuration import COMPONENT, HOME, HTTP, MEMBERS, REPOSITORY, TRANSPORT, files, members
 from components.endpoints import Endpoint
 from components.kube import network, probes
 from components.kube.configuration import config_map, secret
@@ -23,23 +21,20 @@ from components.kube.workload import (
     service,
     stateful_set,
 )
-from components.site import Site
+from components.site import Secrets, Site
 from components.watch import Watch, rules
 from components.watch import members as expected
-from settings import backing
-from settings.types import bytes_of
+from settings import elasticsearch as settings
+from settings.fixed import VERSION_ANNOTATION
 
-COMPONENT = "elasticsearch"
-MEMBERS = "elasticsearch-members"
-HTTP, TRANSPORT = 9200, 9300
-HOME = "/usr/share/elasticsearch"
-FILES = Path(__file__).parent / "files" / "elasticsearch"
 START_WITHIN_SECONDS = 600
 """A node reads its indices' state before it answers."""
 GRACE_SECONDS = 120
-"""A node that stops writes what it holds, and hands its shards over."""
+"""A node that stops writes what it holds, and hands its shards over: at most 20 s before SIGTERM (stop.sh), the rest after it."""
+RESTART_MINUTES = 20
+"""What one node may take to be ready again in a rolling update; they restart one after the other."""
 
-LOGINS = {"probe": (MONITOR, ("fail", "max-time = 4"))}
+LOGINS = {"probe": (MONITOR, ("fail", "max-time = 4")), "operator": (OPERATOR, ("fail-with-body", "show-error"))}
 """Files with which the scripts in the nodes' pods log in: the role, and curl's further options."""
 
 
@@ -48,8 +43,10 @@ class Elasticsearch(pulumi.ComponentResource):
 
     - `elasticsearch`, for the app: HTTPS, with a certificate of the stack's authority. `elasticsearch-members`, for the nodes: TLS as well.
     - The app's account may do everything with indices and templates, and nothing with the cluster; there is no superuser at all.
-    - Java's heap is half of the memory unless said otherwise; files are not mapped, so nodes need no vm.max_map_count.
-    - A node is ready when it has joined and, after a start, when no shard is on its way any more: a rolling update waits for that.
+    - Java's heap is half of the memory unless said otherwise; files are mapped only on nodes that are prepared for it.
+    - A node is ready when it has joined and, after a start, when the cluster is green, or nothing is on its way any more: a rolling update
+      waits for that. Before a node of several stops, the others are told to wait five minutes for it before they copy its shards.
+    - With `snapshots` a CronJob takes one of all indices at set times; restore.sh in a node's pod brings indices back.
     - Members are added by raising `members`. Before there are fewer, their shards must be moved away and their votes taken, by hand.
     """
 
@@ -63,82 +60,49 @@ class Elasticsearch(pulumi.ComponentResource):
     def __init__(
         self,
         name: str,
-        args: backing.Elasticsearch,
+        args: settings.Elasticsearch,
         site: Site,
         authority: CertificateAuthority,
+        secrets: Secrets,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Make the nodes that `args` describe."""
         super().__init__("switchyard:index:Elasticsearch", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        accounts = Accounts(name, args.rotation, [APP, MONITOR], child)
+        roles = [APP, MONITOR, OPERATOR, *([SNAPSHOTS] if args.snapshots else [])]
+        accounts = Accounts(name, args.rotation, roles, child)
+        made = config_map(COMPONENT, COMPONENT, site, files(args, site), child)
+        repository = snapshots.kept_volumes(name, args, site, child) | snapshots.keystore(name, args, site, secrets, child)
         volumes = [
-            from_config("files", config_map(COMPONENT, COMPONENT, site, files(args, site), child)),
+            from_config("files", made),
             from_secret("accounts", _accounts(site, args, accounts, child)),
             from_secret("tls", authority.server_secret(name, COMPONENT, certificate_names(site), site, child, uses=MEMBER_USES)),
             empty_dir("config", "16Mi"),
             empty_dir("tmp", args.resources.scratch),
+            *repository.values(),
         ]
         pod = Pod(
             component=COMPONENT,
-            containers=[_container(args, site)],
+            containers=[_container(args, site, list(repository))],
             volumes=volumes,
+            annotations={VERSION_ANNOTATION: args.version},
             grace_seconds=GRACE_SECONDS,
             placement=args.placement,
         )
         claims = [claim("data", args.volume, site)]
-        stateful_set(name, pod, site, keeping_claims(child), replicas=args.members, service_name=MEMBERS, claims=claims)
+        within = f"{args.members * RESTART_MINUTES}m"
+        timeouts = pulumi.CustomTimeouts(create=within, update=within, delete="5m")
+        stateful_set(name, pod, site, keeping_claims(child), replicas=args.members, service_name=MEMBERS, claims=claims, timeouts=timeouts)
         service(f"{name}-members", MEMBERS, COMPONENT, site, {"transport": (TRANSPORT, TRANSPORT)}, child, headless=True)
         service(name, COMPONENT, COMPONENT, site, {"https": (HTTP, HTTP)}, child)
         network.among_members(name, COMPONENT, site, [TRANSPORT], child)
         network.admit_clients(name, COMPONENT, site, [HTTP], child)
         self.endpoint = _endpoint(accounts.current(APP), args, authority)
         self.monitor = _endpoint(accounts.current(MONITOR), args, authority)
+        if args.snapshots:
+            snapshots.Schedule(f"{name}-snapshots", args, args.snapshots, site, self.endpoint, made, accounts, child)
         self.watch = Watch(rules=rules(COMPONENT), expectations=(expected(COMPONENT, args.members),))
         self.register_outputs({"host": self.endpoint.host})
-
-
-def heap_bytes(args: backing.Elasticsearch) -> int:
-    """Return Java's heap: what is said, or half of the memory, at most ELASTICSEARCH_LARGEST_HEAP."""
-    return bytes_of(args.heap) if args.heap else min(bytes_of(args.resources.memory) // 2, backing.ELASTICSEARCH_LARGEST_HEAP)
-
-
-def members(args: backing.Elasticsearch) -> list[str]:
-    """Return the nodes' names, which are those of their pods."""
-    return [f"{COMPONENT}-{number}" for number in range(args.members)]
-
-
-def files(args: backing.Elasticsearch, site: Site) -> dict[str, str]:
-    """Return the nodes' configuration, their accounts' roles and the scripts."""
-    shipped = {path.name: path.read_text() for path in sorted(FILES.iterdir())}
-    heap = heap_bytes(args) // 2**20
-    return {**shipped, "jvm.options": f"{shipped['jvm.options']}-Xms{heap}m\n-Xmx{heap}m\n", "elasticsearch.yml": configuration(args, site)}
-
-
-def configuration(args: backing.Elasticsearch, site: Site) -> str:
-    """Return elasticsearch.yml."""
-    alone = args.members == 1
-    seeds = [f"{member}.{MEMBERS}:{TRANSPORT}" for member in members(args)]
-    ssl = {"enabled": True, "key": "tls.key", "certificate": "tls.crt", "certificate_authorities": ["ca.crt"]}
-    said: dict[str, Any] = {
-        "cluster.name": f"{site.product}-{site.stack}",
-        "node.name": "${HOSTNAME}",
-        "network.host": "0.0.0.0",
-        **({"discovery.type": "single-node"} if alone else {"discovery.seed_hosts": seeds}),
-        # Mapping files would need vm.max_map_count of the machine.
-        "node.store.allow_mmap": False,
-        "xpack.security.enabled": True,
-        "xpack.security.autoconfiguration.enabled": False,
-        "xpack.security.enrollment.enabled": False,
-        # Accounts are those of the file alone: no `elastic` whose password would have to be set.
-        "xpack.security.authc.reserved_realm.enabled": False,
-        "xpack.security.authc.realms.file.accounts.order": 0,
-        **{f"xpack.security.http.ssl.{key}": value for key, value in ssl.items()},
-        **{f"xpack.security.transport.ssl.{key}": value for key, value in ssl.items()},
-        # Nodes dial each other by address; that the stack's authority signed the certificate is what counts.
-        "xpack.security.transport.ssl.verification_mode": "certificate",
-    }
-    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in said.items())
 
 
 def certificate_names(site: Site) -> list[str]:
@@ -146,14 +110,14 @@ def certificate_names(site: Site) -> list[str]:
     return [COMPONENT, f"{COMPONENT}.{site.namespace}", f"{COMPONENT}.{site.namespace}.svc", "localhost"]
 
 
-def _accounts(site: Site, args: backing.Elasticsearch, accounts: Accounts, opts: pulumi.ResourceOptions) -> str:
+def _accounts(site: Site, args: settings.Elasticsearch, accounts: Accounts, opts: pulumi.ResourceOptions) -> str:
     """Make the Secret with the accounts and the scripts' logins, and return its name."""
     values = {"users": accounts.users, "users_roles": accounts.users_roles}
     logins = {file: accounts.current(role).login(*options) for file, (role, options) in LOGINS.items()}
     return secret(COMPONENT, COMPONENT, site, {**values, **logins}, [args.rotation, accounts.users_roles, LOGINS], opts)
 
 
-def _endpoint(account: Account, args: backing.Elasticsearch, authority: CertificateAuthority) -> Endpoint:
+def _endpoint(account: Account, args: settings.Elasticsearch, authority: CertificateAuthority) -> Endpoint:
     return Endpoint(
         service=COMPONENT,
         host=COMPONENT,
@@ -162,16 +126,18 @@ def _endpoint(account: Account, args: backing.Elasticsearch, authority: Certific
         password=account.password,
         tls="verify-full",
         ca=authority.certificate,
+        version=args.version,
         fingerprint=str(args.rotation),
     )
 
 
-def _container(args: backing.Elasticsearch, site: Site) -> core.v1.ContainerArgs:
+def _container(args: settings.Elasticsearch, site: Site, repository: list[str]) -> core.v1.ContainerArgs:
     first = ",".join(members(args)) if args.members > 1 else ""
-    alive, ready = (["sh", f"/etc/elasticsearch/{script}.sh"] for script in ("alive", "ready"))
+    kept = {path: volume for path, volume in ((REPOSITORY, "snapshots"), (snapshots.KEYSTORE, "keystore")) if volume in repository}
+    alive, ready, stop = (["sh", f"/etc/elasticsearch/{script}.sh"] for script in ("alive", "ready", "stop"))
     return container(
         COMPONENT,
-        site.image("elasticsearch"),
+        site.image(args.image),
         site,
         args.resources,
         command=["sh", "/etc/elasticsearch/start.sh"],
@@ -185,11 +151,13 @@ def _container(args: backing.Elasticsearch, site: Site) -> core.v1.ContainerArgs
             f"{HOME}/data": "data",
             f"{HOME}/logs": "tmp/logs",
             "/tmp": "tmp/tmp",
+            **kept,
         },
-        read_only=["/etc/elasticsearch", "/run/secrets/elasticsearch", "/run/secrets/elasticsearch-tls"],
+        read_only=["/etc/elasticsearch", "/run/secrets/elasticsearch", "/run/secrets/elasticsearch-tls", snapshots.KEYSTORE],
         probes={
             "startup_probe": probes.command(alive, within_seconds=START_WITHIN_SECONDS),
             "liveness_probe": probes.command(alive),
             "readiness_probe": probes.command(ready),
         },
+        prestop=stop if args.members > 1 else None,
     )

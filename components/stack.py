@@ -137,7 +137,7 @@ class Stack(pulumi.ComponentResource):
 
     def _elasticsearch(self, args: Settings, site: Site, secrets: Secrets) -> None:
         if args.elasticsearch.where == "cluster":
-            made = Elasticsearch("elasticsearch", args.elasticsearch, site, self._authority(site), self.child)
+            made = Elasticsearch("elasticsearch", args.elasticsearch, site, self._authority(site), secrets, self.child)
             self.watched.append(made.watch)
             self.asked["elasticsearch"] = made.monitor
             self._uses(made.endpoint, elasticsearch_vars(made.endpoint, args.elasticsearch.config_var))

@@ -1,6 +1,7 @@
 """The references a stack's configuration gets: every image by its digest, so that what was tested is what runs."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,12 +48,22 @@ def upstream_pins(names: Sequence[str], registry: Registry, file: Path = UPSTREA
     The tag stays in front of the digest, where people read it and nothing else does.
     """
     table = upstream(file)
-    if unknown := sorted(set(names) - set(table)):
+    references = {name: tagged(name, table) for name in names}
+    if unknown := sorted(name for name, reference in references.items() if reference is None):
         raise UserError(f"{', '.join(unknown)}: not in {file}, which has {', '.join(table)}")
     found: dict[str, str] = {}
-    for name in names:
-        digest = registry.digest(table[name])
+    for name, reference in references.items():
+        digest = registry.digest(str(reference))
         if digest is None:
-            raise UserError(f"{table[name]}: its registry does not have it; correct {file}")
-        found[name] = f"{table[name]}@{digest}"
+            raise UserError(f"{reference}: its registry does not have it; correct {'the version' if name not in table else file}")
+        found[name] = f"{reference}@{digest}"
     return found
+
+
+def tagged(name: str, table: Mapping[str, str]) -> str | None:
+    """Return upstream's reference for a name of the table, or for such a name with another version: elasticsearch-8.17.4."""
+    base, _, version = name.rpartition("-")
+    if name in table or base not in table or not re.fullmatch(r"[0-9]+(\.[0-9]+)+", version):
+        return table.get(name)
+    repository, _, tag = table[base].rpartition(":")
+    return f"{repository}:{'v' if tag.startswith('v') else ''}{version}"

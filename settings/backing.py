@@ -160,28 +160,3 @@ class Mqtt(Backing):
     """Onto which nodes it goes; None: as the stack's `placement` says."""
     rotation: int = Field(default=1, ge=1)
     """Raise it to generate new passwords, for users of a new name; delete those of the generation before in the broker afterwards."""
-
-
-ELASTICSEARCH_LARGEST_HEAP = 31 * 2**30
-"""Bytes below which Java's pointers stay compressed."""
-
-
-class Elasticsearch(Backing):
-    """Elasticsearch: one node, or several."""
-
-    where: Where = "none"
-    """Who runs it; a product that says nothing has none."""
-    members: Count = 3
-    """Nodes; odd, so that a majority can elect."""
-    config_var: EnvName = "ELASTICSEARCH_URL"
-    """The config var that the app reads."""
-    heap: Bytes | None = None
-    """Java's heap; None is half of the memory, and at most 31Gi, below which pointers stay compressed."""
-    volume: Volume = Volume(size="50Gi")
-    """Each node's indices."""
-    resources: Resources = Resources(cpu="500m", memory="4Gi")
-    """What each node asks for."""
-    placement: Placement | None = None
-    """Onto which nodes it goes; None: as the stack's `placement` says."""
-    rotation: int = Field(default=1, ge=1)
-    """Raise it to generate new passwords."""

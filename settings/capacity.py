@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from settings.backing import ELASTICSEARCH_LARGEST_HEAP
 from settings.footprint import Footprint, footprint, total
 from settings.problems import Path, Problem, dotted
 from settings.quantities import bytes_of, cores_of, said_bytes, said_cores
@@ -54,7 +53,6 @@ def problems(settings: "Settings") -> Iterator[Problem]:
     yield from _connections(settings)
     yield from _pools(settings)
     yield from _redis(settings)
-    yield from _heap(settings)
     yield from _budget(settings)
 
 
@@ -144,26 +142,6 @@ def _redis(settings: "Settings") -> Iterator[Problem]:
                 redis.resources.memory,
                 (("redis", name),),
             )
-
-
-def _heap(settings: "Settings") -> Iterator[Problem]:
-    search = settings.elasticsearch
-    if search.where != "cluster" or search.heap is None:
-        return
-    heap, memory = bytes_of(search.heap), bytes_of(search.resources.memory)
-    path: Path = ("elasticsearch", "heap")
-    if heap > ELASTICSEARCH_LARGEST_HEAP:
-        limit = said_bytes(ELASTICSEARCH_LARGEST_HEAP)
-        yield Problem(path, f"expected at most {limit}: above it Java's pointers double, and a larger heap holds less", search.heap)
-    if heap * 2 > memory:
-        half = said_bytes(memory // 2)
-        yield Problem(
-            path,
-            f"expected at most half of elasticsearch.resources.memory, {search.resources.memory} / 2 = {half}: Lucene reads its files "
-            f"through the other half",
-            search.heap,
-            (("elasticsearch", "resources"),),
-        )
 
 
 def _budget(settings: "Settings") -> Iterator[Problem]:

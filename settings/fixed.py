@@ -16,6 +16,8 @@ Object = Mapping[str, Any]
 
 VOLUME = "data"
 """The name of every claim template; a claim is called `data-<StatefulSet>-<number>`."""
+VERSION_ANNOTATION = "switchyard.dev/server-version"
+"""Annotation with the version that a server's settings name: of its pods, or of the policy that stands for an external one."""
 VOLUMES_PORT = 9100
 """Where each pod with a volume tells how much of it is free."""
 COMPONENT_LABEL = "app.kubernetes.io/component"
@@ -57,6 +59,12 @@ class Standing:
         found = self._set(server)
         return None if found is None else int(found["spec"].get("replicas", 1))
 
+    def version(self, server: str) -> str | None:
+        """Return the version that a StatefulSet's pods are said to be of."""
+        found = self._set(server) or {"spec": {}}
+        about = cast("Mapping[str, Any]", found["spec"].get("template", {}).get("metadata", {}))
+        return cast("Mapping[str, str]", about.get("annotations") or {}).get(VERSION_ANNOTATION)
+
     def template(self, server: str) -> Object | None:
         """Return the claim template of a StatefulSet; None when it has none."""
         found = self._set(server)
@@ -96,7 +104,7 @@ def refusals(settings: Settings, standing: Standing) -> list[str]:
     found: list[str] = []
     for server in servers(settings):
         found += [*_volumes(server, settings, standing), *_members(server, standing)]
-    return found
+    return [*found, *_older(settings, standing)]
 
 
 def _volumes(server: Server, settings: Settings, standing: Standing) -> Iterator[str]:
@@ -155,6 +163,20 @@ def _members(server: Server, standing: Standing) -> Iterator[str]:
         if primary and int(primary.rpartition("-")[2]) >= server.members:
             switch = f"{standing.where} exec {server.name}-0 -- patronictl switchover --force --candidate {server.name}-0"
             yield f"{fewer}, and {primary}, the primary, would go: let one that stays take over first with `{switch}`"
+
+
+def _older(settings: Settings, standing: Standing) -> Iterator[str]:
+    search = settings.elasticsearch
+    running = standing.version("elasticsearch") if search.where == "cluster" else None
+    if running and _numbers(search.version) < _numbers(running):
+        yield (
+            f"elasticsearch.version: {search.version} is older than the {running} that runs, and no server starts on a newer one's data: "
+            f"say {running}, or make a stack of the older version and restore into it a snapshot that such a version has taken"
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdecimal()]
 
 
 def _leaving_broker(server: Server, running: int, standing: Standing) -> Iterator[str]:

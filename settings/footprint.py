@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from settings.app import Process
+from settings.elasticsearch import SNAPSHOT_JOB
 from settings.problems import Path
 from settings.quantities import bytes_of, cores_of
 from settings.types import Resources
@@ -80,6 +81,11 @@ def _services(settings: "Settings") -> Iterator[Footprint]:
         yield _part("mqtt", mqtt.members, 0, mqtt.resources, ("mqtt",), mqtt.volume.size, beside)
     if search.where == "cluster":
         yield _part("elasticsearch", search.members, 0, search.resources, ("elasticsearch",), search.volume.size, beside)
+        if search.snapshots:
+            kept = search.keeps_snapshots
+            yield _part("elasticsearch-snapshots", 0, 1, SNAPSHOT_JOB, ("elasticsearch", "snapshots"))
+            if kept:
+                yield Footprint("elasticsearch-repository", 1, 0, Decimal(0), 0, bytes_of(kept.size), ("elasticsearch", "snapshots"))
     if (logs := settings.logs).where == "cluster":
         yield _part("loki", 1, 0, logs.resources, ("logs",), logs.volume.size, beside)
 

@@ -65,6 +65,7 @@ def _inner(above: str, model: Schema, models: dict[str, Schema]) -> Iterator[str
             yield f"## `{above}.{key}`\n"
             yield _about(models[name], value)
             yield _keys(models[name])
+            yield from _inner(f"{above}.{key}", models[name], models)
 
 
 def _about(model: Schema, key: Schema) -> str:

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from settings.alerts import Alerts
 from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPool, Web, Worker
-from settings.backing import NOWHERE, Backing, Elasticsearch, Mqtt, Postgres, Redis, beside
+from settings.backing import NOWHERE, Backing, Mqtt, Postgres, Redis, beside
 from settings.cures import Cures
+from settings.elasticsearch import Elasticsearch
 from settings.footprint import Footprint, footprint
 from settings.grafana import Grafana
 from settings.logs import Logs
@@ -180,7 +181,8 @@ class Settings(Model):
         external = [password for service, password in self._passwords() if service.where == "external"]
         login = [self.images.login.password] if self.images.login else []
         alerts = self.alerts.secrets if self.alerting else []
-        return sorted({*self.app.secrets, *external, *login, *alerts, *self.logs.secrets()})
+        search = self.elasticsearch.snapshot_secrets
+        return sorted({*self.app.secrets, *external, *login, *alerts, *self.logs.secrets(), *search})
 
     def known_secrets(self) -> list[str]:
         """Return the names of all secrets that may be set: also those of external services that are only written down.
@@ -199,7 +201,7 @@ class Settings(Model):
         names += ["postgres"] if self.postgres.where == "cluster" else []
         names += ["valkey"] if any(redis.where == "cluster" for redis in self.redis.values()) else []
         names += ["rabbitmq"] if self.mqtt.where == "cluster" else []
-        names += ["elasticsearch"] if self.elasticsearch.where == "cluster" else []
+        names += [self.elasticsearch.image] if self.elasticsearch.where == "cluster" else []
         names += ["loki"] if self.logs.where == "cluster" else []
         names += ["prometheus", "exporters", "kube-state-metrics", "alertmanager"] if self.alerting else []
         return names + (["grafana"] if self.grafana.where == "cluster" else [])

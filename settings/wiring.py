@@ -22,6 +22,7 @@ OWN_NAMES = (
     "mqtt-public",
     "elasticsearch",
     "elasticsearch-members",
+    "elasticsearch-snapshots",
     "loki",
     "elasticsearch-exporter",
     "postgres-exporter",

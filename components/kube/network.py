@@ -9,14 +9,12 @@ from pulumi_kubernetes import meta, networking
 from components.endpoints import Endpoint
 from components.kube.workload import metadata
 from components.site import CLIENT_LABEL, Site
+from settings.fixed import VERSION_ANNOTATION
 
 PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"]
 """Addresses that are nobody's SaaS: private, link-local (cloud metadata) and shared ranges."""
 METADATA = ("169.254.169.254/32", "fd00:ec2::254/128")
 """Where clouds tell whoever asks the rights of the node that it runs on."""
-
-VERSION_ANNOTATION = "switchyard.dev/server-version"
-"""Annotation of an external service's policy, the one object that stands for it: the version that its settings name."""
 
 Peer = networking.v1.NetworkPolicyPeerArgs
 Ports = Sequence[int]

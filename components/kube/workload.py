@@ -168,13 +168,14 @@ def stateful_set(
     service_name: str,
     claims: Sequence[core.v1.PersistentVolumeClaimArgs],
     parallel: bool = True,
+    timeouts: pulumi.CustomTimeouts = STATEFUL_TIMEOUT,
 ) -> apps.v1.StatefulSet:
     """Make a StatefulSet called after the pod's component; its name is explicit, so a replaced one takes up its claims again.
 
     The engine refuses to delete or replace it where the stack's tier protects data.
     """
     if claims and site.volume_exporter:
-        pod = replace(pod, containers=[*pod.containers, _volume_exporter(site, site.volume_exporter)])
+        pod = replace(pod, containers=[*pod.containers, _volume_exporter(pod, site, site.volume_exporter)])
     made = apps.v1.StatefulSet(
         name,
         metadata=metadata(pod.component, site),
@@ -187,18 +188,19 @@ def stateful_set(
             template=template(pod, site),
             volume_claim_templates=list(claims) or None,
         ),
-        opts=site.keeping(name, pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=STATEFUL_TIMEOUT))),
+        opts=site.keeping(name, pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=timeouts))),
     )
     if replicas > 1:
         disruption_budget(name, pod.component, site, opts)
     return made
 
 
-def _volume_exporter(site: Site, resources: Resources) -> core.v1.ContainerArgs:
+def _volume_exporter(pod: Pod, site: Site, resources: Resources) -> core.v1.ContainerArgs:
     """Return the container that tells the free space of the volume beside a server, which a Role can not ask Kubernetes for.
 
     It has no probes: a container that is not ready takes its pod out of its Services, and this one must not do that to a database.
     """
+    mounts = {VOLUME_MOUNT: VOLUME} | {f"{VOLUME_MOUNT}-{one.name}": str(one.name) for one in pod.volumes if one.persistent_volume_claim}
     return container(
         "volume",
         site.image("exporters"),
@@ -210,14 +212,14 @@ def _volume_exporter(site: Site, resources: Resources) -> core.v1.ContainerArgs:
             "--web.disable-exporter-metrics",
             "--collector.disable-defaults",
             "--collector.filesystem",
-            f"--collector.filesystem.mount-points-include=^{VOLUME_MOUNT}$",
+            f"--collector.filesystem.mount-points-include=^{VOLUME_MOUNT}(-.+)?$",
             # Whatever it is made of: left to itself it passes over some kinds.
             "--collector.filesystem.fs-types-include=.*",
         ],
         env={"GOMAXPROCS": "1", "GOMEMLIMIT": str(bytes_of(resources.memory) * 3 // 4)},
         ports={"volume": VOLUMES_PORT},
-        mounts={VOLUME_MOUNT: VOLUME},
-        read_only=[VOLUME_MOUNT],
+        mounts=mounts,
+        read_only=list(mounts),
     )
 
 
@@ -291,6 +293,11 @@ def empty_dir(name: str, size: str | None = None, *, memory: bool = False) -> co
     """Return a volume that lives as long as its pod."""
     source = core.v1.EmptyDirVolumeSourceArgs(size_limit=size, medium="Memory" if memory else None)
     return core.v1.VolumeArgs(name=name, empty_dir=source)
+
+
+def from_claim(name: str, claim_name: pulumi.Input[str]) -> core.v1.VolumeArgs:
+    """Return the volume of a claim that is made by itself, and outlives every pod that mounts it."""
+    return core.v1.VolumeArgs(name=name, persistent_volume_claim=core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name=claim_name))
 
 
 def from_config(name: str, config_map: pulumi.Input[str], mode: int = 0o444) -> core.v1.VolumeArgs:

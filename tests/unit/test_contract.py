@@ -56,6 +56,12 @@ EXTERNAL = {
     "consumer": {"mode": "mqtt", "replicas": 1},
     "app": {"secrets": ["SENTRY_DSN"]},
 }
+BUCKET = {
+    "bucket": "lamp-snapshots",
+    "endpoint": "s3.eu-west-1.amazonaws.com",
+    "access_key": "SNAPSHOTS_ACCESS_KEY",
+    "secret_key": "SNAPSHOTS_SECRET_KEY",
+}
 STACKS: dict[str, dict[str, Any]] = {
     # The ranges are what `./sy up` adds there.
     "sandbox": {"tier": "sandbox", "edge": {"ranges": ["10.118.0.0/24"]}},
@@ -77,7 +83,7 @@ STACKS: dict[str, dict[str, Any]] = {
         "cluster": NAMED,
         "postgres": {"max_connections": 200},
         "redis": {"cache": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}},
-        "elasticsearch": {"where": "cluster"},
+        "elasticsearch": {"where": "cluster", "snapshots": {"repository": {"type": "s3", "s3": BUCKET}}},
         "logs": {"where": "cluster", "shared_with": ["lamp-other"]},
         "metrics": {"where": "cluster", "kubelet": True},
         "grafana": {"where": "cluster"},
@@ -126,9 +132,12 @@ STACKS: dict[str, dict[str, Any]] = {
         "postgres": {"volume": {"storage_class": "fast"}, "placement": {"node_selector": {"pool": "data"}}},
         "redis": {"cache": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}},
         "schedules": {"nightly": {"command": ["bin/nightly"], "cron": "0 3 * * *"}},
+        "elasticsearch": {"where": "cluster", "members": 1, "version": "8.17.4", "snapshots": {}},
     },
 }
 SECRET_NAMES = (
+    "SNAPSHOTS_ACCESS_KEY",
+    "SNAPSHOTS_SECRET_KEY",
     "PAGERDUTY_ROUTING_KEY",
     "ALERTS_WEBHOOK_URL",
     "HEARTBEAT_URL",
@@ -242,7 +251,7 @@ class TestPods:
             assert context["seccompProfile"] == {"type": "RuntimeDefault"}, pod.component
             assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod.spec), pod.component
             kinds = {kind for volume in pod.spec.get("volumes", []) for kind in volume if kind != "name"}
-            assert kinds <= {"configMap", "secret", "emptyDir", "projected", "downwardAPI"}, pod.component
+            assert kinds <= {"configMap", "secret", "emptyDir", "projected", "downwardAPI", "persistentVolumeClaim"}, pod.component
 
     def test_every_container_gains_nothing_and_writes_only_where_it_is_told(self, stack: Rendered) -> None:
         for pod in templates(stack):
@@ -559,13 +568,15 @@ class TestRelease:
             assert made == ["mkdir", "-p", "-m", "1777", *(f"/writable/{part}" for part in parts)]
 
     def test_schedules_never_overlap_themselves_and_clean_up(self) -> None:
-        [cron] = rendered("everything").of("CronJob")
-        spec = cron.inputs["spec"]
-        assert spec["concurrencyPolicy"] == "Forbid"
-        job = spec["jobTemplate"]["spec"]
-        assert job["activeDeadlineSeconds"] == 3600
-        assert job["ttlSecondsAfterFinished"] > 0
-        assert job["template"]["spec"]["restartPolicy"] == "Never"
+        crons = {one.kube_name: one.inputs["spec"] for one in rendered("everything").of("CronJob")}
+        hours = {"nightly": 1, "elasticsearch-snapshots": 6}
+        assert crons.keys() == hours.keys()
+        for name, spec in crons.items():
+            assert spec["concurrencyPolicy"] == "Forbid"
+            job = spec["jobTemplate"]["spec"]
+            assert job["activeDeadlineSeconds"] == hours[name] * 3600
+            assert job["ttlSecondsAfterFinished"] > 0
+            assert job["template"]["spec"]["restartPolicy"] == "Never"
 
     def test_every_generated_value_is_made_anew_when_its_rotation_is_raised(self) -> None:
         def keepers(name: str) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import yaml
 
-from components import elasticsearch
+from components import elasticsearch_configuration
 from components.kube.passwords import account, generations
 from components.site import Site
-from settings import resolve
-from settings.backing import Elasticsearch
-from tests.unit.test_contract import NAMED, Rendered, rendered, templates
+from settings import SettingsError, resolve
+from settings.elasticsearch import Elasticsearch
+from tests.unit.test_contract import BUCKET, NAMED, Rendered, rendered, templates
 
 STACK: dict[str, Any] = {"tier": "staging", "cluster": NAMED}
 
@@ -21,7 +21,7 @@ def said(**more: Any) -> Elasticsearch:
 
 def configuration(**more: Any) -> dict[str, Any]:
     site = Site.of(resolve("staging", STACK), "staging")
-    return yaml.safe_load(elasticsearch.configuration(said(**more), site))
+    return yaml.safe_load(elasticsearch_configuration.configuration(said(**more), site))
 
 
 def everything() -> Rendered:
@@ -37,9 +37,9 @@ def everything() -> Rendered:
     ],
 )
 def test_the_heap_is_half_of_the_memory_below_31_gib_unless_said_otherwise(settings: dict[str, Any], mebibytes: int) -> None:
-    assert elasticsearch.heap_bytes(said(**settings)) == mebibytes * 2**20
+    assert said(**settings).heap_bytes == mebibytes * 2**20
     site = Site.of(resolve("staging", STACK), "staging")
-    options = elasticsearch.files(said(**settings), site)["jvm.options"].splitlines()
+    options = elasticsearch_configuration.files(said(**settings), site)["jvm.options"].splitlines()
     assert {f"-Xms{mebibytes}m", f"-Xmx{mebibytes}m"} <= set(options)
 
 
@@ -62,14 +62,126 @@ def test_files_are_not_mapped_because_that_needs_a_setting_of_the_machine() -> N
     assert configuration()["node.store.allow_mmap"] is False
 
 
+def test_files_are_mapped_on_nodes_that_are_prepared_for_it() -> None:
+    assert configuration(prepared_nodes=True)["node.store.allow_mmap"] is True
+
+
+def test_a_disk_is_never_filled() -> None:
+    free = {key.rpartition(".")[2]: value for key, value in configuration(volume={"size": "50Gi"}).items() if "watermark" in key}
+    assert free == {"low": "7680mb", "high": "5120mb", "flood_stage": "2560mb"}
+
+
+def test_another_version_runs_another_image_and_the_app_is_told_of_it() -> None:
+    assert (said().image, said(version="8.17.4").image) == ("elasticsearch", "elasticsearch-8.17.4")
+    [pod] = [pod for pod in templates(rendered("real-cluster")) if pod.component == "elasticsearch"]
+    assert pod.spec["containers"][0]["image"].endswith("/elasticsearch-8.17.4:latest")
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"version": "8.19"}, "elasticsearch.version: '8.19': expected three numbers, as upstream names its images: 8.19.21"),
+    (
+        {"version": "7.17.29"},
+        "elasticsearch.version: '7.17.29': expected 8.9 or later, and below 9: the nodes' configuration is that of 8, tried with 8.19.21. "
+        "An older server stays where it is (where: external) until what it holds is indexed anew",
+    ),
+    (
+        {"volume": {"size": "1023Mi"}},
+        "elasticsearch.volume.size: '1023Mi': expected at least 1Gi: 512Mi of it stay free, below which a node takes no shard",
+    ),
+    (
+        {"snapshots": {}},
+        "elasticsearch.snapshots.repository.type: 'fs' by default: 3 nodes write one repository together, and a volume belongs to the pod "
+        "of one: say type: s3 and a bucket, or members: 1",
+    ),
+    (
+        {"snapshots": {"repository": {"type": "s3"}}},
+        "elasticsearch.snapshots.repository.type: 's3': needs s3: {bucket, endpoint, access_key, secret_key}",
+    ),
+    (
+        {"snapshots": {"repository": {"type": "s3", "s3": {"bucket": "one", "endpoint": "s3.example.com"}}}},
+        "elasticsearch.snapshots.repository.s3: expected access_key and secret_key, the names of two secrets: the nodes have no identity "
+        "of their own",
+    ),
+    (
+        {"snapshots": {"repository": {"type": "s3", "s3": BUCKET | {"ranges": []}}}},
+        "elasticsearch.snapshots.repository.s3.ranges: expected at least one range of addresses, or the nodes could not reach the bucket",
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "sentence"), REFUSED)
+def test_what_could_not_run_is_refused(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        resolve("x", {**STACK, "elasticsearch": {"where": "cluster", **settings}})
+    assert [one.partition(": ")[2] for one in caught.value.problems] == [sentence]
+
+
+def test_the_sandbox_has_one_version() -> None:
+    with pytest.raises(SettingsError, match=r"the sandbox has 8\.19\.21 alone"):
+        resolve("x", {"tier": "sandbox", "elasticsearch": {"where": "cluster", "version": "8.17.4"}})
+
+
+class TestSnapshots:
+    def test_the_jobs_account_takes_and_deletes_snapshots_and_does_nothing_else(self) -> None:
+        roles = yaml.safe_load((elasticsearch_configuration.FILES / "roles.yml").read_text())
+        assert roles["snapshots"].keys() == {"cluster"}
+        actions = {"cluster:admin/repository/put", "cluster:admin/snapshot/create", "cluster:admin/snapshot/delete"}
+        assert set(roles["snapshots"]["cluster"]) == {"monitor_snapshot", *actions}
+
+    def test_who_restores_reads_no_document(self) -> None:
+        roles = yaml.safe_load((elasticsearch_configuration.FILES / "roles.yml").read_text())
+        assert roles["operator"]["indices"] == [{"names": ["*"], "privileges": ["manage"]}]
+
+    def test_a_repository_on_a_volume_is_one_that_outlives_the_node(self) -> None:
+        stack = rendered("real-cluster")
+        [volume] = stack.of("PersistentVolumeClaim")
+        assert volume.inputs["spec"]["resources"]["requests"]["storage"] == "20Gi"
+        assert volume.inputs["spec"]["storageClassName"] == "ssd"
+        [pod] = [pod for pod in templates(stack) if pod.component == "elasticsearch"]
+        assert {"name": "snapshots", "persistentVolumeClaim": {"claimName": "elasticsearch-snapshots"}} in pod.spec["volumes"]
+        assert configuration(members=1, snapshots={})["path.repo"] == ["/usr/share/elasticsearch/snapshots"]
+
+    def test_the_buckets_keys_reach_the_servers_keystore_as_files(self) -> None:
+        stack = everything()
+        [pod] = [pod for pod in templates(stack) if pod.component == "elasticsearch"]
+        [keystore] = [one for one in stack.of("Secret") if one.name.startswith("elasticsearch-keystore")]
+        assert keystore.inputs["stringData"].keys() == {"s3.client.default.access_key", "s3.client.default.secret_key"}
+        assert {"name": "keystore", "mountPath": "/run/secrets/elasticsearch-keystore", "readOnly": True} in pod.spec["containers"][0][
+            "volumeMounts"
+        ]
+        assert "/run/secrets/elasticsearch-keystore/*" in (elasticsearch_configuration.FILES / "start.sh").read_text()
+
+    def test_the_bucket_is_reached_where_it_is(self) -> None:
+        made = configuration(snapshots={"repository": {"type": "s3", "s3": BUCKET | {"endpoint": "http://minio.example.com:9000"}}})
+        assert {key: value for key, value in made.items() if key.startswith("s3.")} == {
+            "s3.client.default.endpoint": "minio.example.com:9000",
+            "s3.client.default.protocol": "http",
+            "s3.client.default.region": "us-east-1",
+            "s3.client.default.path_style_access": True,
+        }
+        [policy] = [one for one in everything().of("NetworkPolicy") if one.name == "elasticsearch-repository"]
+        assert policy.inputs["spec"]["egress"][0]["ports"] == [{"protocol": "TCP", "port": 443}]
+
+    def test_the_job_may_reach_the_nodes(self) -> None:
+        [pod] = [pod for pod in templates(everything()) if pod.component == "elasticsearch-snapshots"]
+        assert pod.labels["switchyard.dev/client-of-elasticsearch"] == "true"
+
+
+def test_a_node_of_several_tells_the_others_that_it_comes_back() -> None:
+    def stops(stack: str) -> list[bool]:
+        return ["lifecycle" in pod.spec["containers"][0] for pod in templates(rendered(stack)) if pod.component == "elasticsearch"]
+
+    assert (stops("everything"), stops("real-cluster")) == ([True], [False])
+
+
 def test_the_app_may_do_everything_with_indices_and_nothing_with_the_cluster() -> None:
-    roles = yaml.safe_load((elasticsearch.FILES / "roles.yml").read_text())
+    roles = yaml.safe_load((elasticsearch_configuration.FILES / "roles.yml").read_text())
     assert roles["app"]["indices"] == [{"names": ["*"], "privileges": ["all"]}]
     assert not {"all", "manage", "manage_security"} & set(roles["app"]["cluster"])
 
 
 def test_the_monitors_account_reads_figures_of_all_and_documents_of_none() -> None:
-    roles = yaml.safe_load((elasticsearch.FILES / "roles.yml").read_text())
+    roles = yaml.safe_load((elasticsearch_configuration.FILES / "roles.yml").read_text())
     figures = {"cluster": ["monitor", "monitor_snapshot"], "indices": [{"names": ["*"], "privileges": ["monitor"]}]}
     assert roles["monitor"] == figures
 
@@ -83,7 +195,7 @@ def test_only_nodes_that_were_never_in_a_cluster_may_form_one() -> None:
     [pod] = [pod for pod in templates(everything()) if pod.component == "elasticsearch"]
     env = {one["name"]: one.get("value") for one in pod.spec["containers"][0]["env"]}
     assert env["FIRST_MEMBERS"] == "elasticsearch-0,elasticsearch-1,elasticsearch-2"
-    assert "data/_state" in (elasticsearch.FILES / "start.sh").read_text()
+    assert "data/_state" in (elasticsearch_configuration.FILES / "start.sh").read_text()
 
 
 def test_the_app_finds_it_by_https_with_the_stacks_own_authority() -> None:

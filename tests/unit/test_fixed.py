@@ -112,3 +112,13 @@ def test_fewer_members_of_the_database_are_fine_unless_the_primary_would_go() ->
     assert said([*standing, pod("postgres-0", "replica"), pod("postgres-1", "primary")], **fewer) == ""
     text = said([*standing, pod("postgres-0", "replica"), pod("postgres-2", "primary")], **fewer)
     assert "postgres-2, the primary, would go" in text
+
+
+def test_an_older_server_is_not_started_on_a_newer_ones_data() -> None:
+    running = {**stateful_set("elasticsearch", 3, "50Gi")}
+    running["spec"]["template"] = {"metadata": {"annotations": {"switchyard.dev/server-version": "8.19.21"}}}
+    search = {"where": "cluster", "version": "8.19.21"}
+    assert said([running], elasticsearch=search) == ""
+    assert said([running], elasticsearch=search | {"version": "8.9.2"}).startswith(
+        "elasticsearch.version: 8.9.2 is older than the 8.19.21 that runs, and no server starts on a newer one's data: say 8.19.21, or"
+    )

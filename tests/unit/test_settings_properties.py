@@ -23,6 +23,12 @@ MORE = {
     "postgres": {"max_connections": 200, "external": {"host": "db.example.com", "port": 5432, "password": "DB_PASSWORD"}},
     "redis": {"cache": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}},
     "budget": {"cpu": "20", "memory": "64Gi", "storage": "500Gi"},
+    "elasticsearch": {
+        "where": "cluster",
+        "members": 1,
+        "snapshots": {},
+        "sizing": {"documents": 5, "bytes_per_document": 9, "replicas": 0},
+    },
     "domain": "lamps.example.com",
     "app": {"secrets": ["SENTRY_DSN"]},
 }
