@@ -94,8 +94,7 @@ class ClusterTarget:
 
     def standing(self) -> Standing:
         """Ask the cluster; FailedError when it does not answer."""
-        found = self.kubectl.get("daemonset", COLLECTOR, "--ignore-not-found")
-        return Standing(found or None)
+        return standing(self.kubectl)
 
     def log_files(self) -> LogFiles:
         """Return how the first node's kubelet keeps log files; what the settings say where it does not tell."""
@@ -119,6 +118,11 @@ class ClusterTarget:
                         f"--namespace {CLUSTER_NAMESPACE} get pods,events"
                     )
                 time.sleep(POLL_SECONDS)
+
+
+def standing(client: Kubectl) -> Standing:
+    """Ask a cluster what it has; FailedError when it does not answer."""
+    return Standing(_inside(client).get("daemonset", COLLECTOR, "--ignore-not-found") or None)
 
 
 def opened(name: str, progress: Progress) -> ClusterTarget:

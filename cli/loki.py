@@ -55,7 +55,8 @@ class Loki:
             if len(page) < PAGE:
                 return
             # The next page begins with the lines of the moment at which this one ended, some of which are known.
-            start = page[-1].at
+            # A page of one single moment would come again for ever.
+            start = page[-1].at + (page[0].at == page[-1].at)
             known = {line for line in page if line.at == start}
 
     def ask(self, path: str, **params: object) -> Any:

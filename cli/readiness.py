@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 import click
 
-from cli import checks, console, demo, machine
+from cli import checks, cluster_target, console, demo, machine
 from cli.demo import NamedContext
 from cli.environment import local_workspace, logged_in
 from cli.errors import FailedError
@@ -72,6 +72,7 @@ def points(stack: Stack, target: Target | None, progress: Progress, resolver: Re
         _images(stack),
         _cluster(stack, target),
         up,
+        *_lines(stack, target, up),
         *_names(stack, outputs, resolver),
         _certificate(stack, outputs),
     ]
@@ -189,6 +190,28 @@ def _brought_up(stack: Stack, target: Target | None, outputs: Mapping[str, Any])
     if waiting:
         return Point("up", "open", f"not ready: {', '.join(waiting)}. Look with: ./sy kubectl -s {stack.name} get pods,events")
     return Point("up", "done", f"serves in namespace {outputs['namespace']}: every workload is ready, every Service has somebody behind it")
+
+
+def _lines(stack: Stack, target: Target | None, up: Point) -> Iterator[Point]:
+    """Say whether the cluster's collector sends the stack's lines to Loki: that is another program's work, and easily forgotten."""
+    if stack.settings.logs.where == "none":
+        return
+    command = f"./sy cluster up -s {stack.name}"
+    if up.state != "done" or target is None:
+        yield Point("log lines", "later", f"after the first `up`: {command}")
+        return
+    try:
+        found = cluster_target.standing(target.reached())
+    except (UserError, FailedError) as error:
+        yield Point("log lines", "unknown", f"the cluster's collector can not be looked at: {error}")
+        return
+    ready, wanted = found.nodes
+    if stack.namespace not in found.namespaces:
+        yield Point("log lines", "open", f"the cluster's collector does not know the stack: {command}")
+    elif not found.ready:
+        yield Point("log lines", "open", f"the collector is ready on {ready} of {wanted} nodes: ./sy cluster status -s {stack.name}")
+    else:
+        yield Point("log lines", "done", f"go from {wanted} nodes to the Loki of {stack.settings.logs.kept_in(stack.namespace)}")
 
 
 def _names(stack: Stack, outputs: Mapping[str, Any], resolver: Resolve) -> Iterator[Point]:

@@ -61,6 +61,8 @@ def destroy(name: str, yes: bool, allowed: str | None) -> None:
     target.engine.must(target.engine.destroy_argv(), "Mend that and run the same command again.")
     if target.stack.on_sandbox:
         cluster.refresh(target.reached(), progress, required=False)
+    elif command := cluster.command_for(target.stack):
+        console.note(f"its lines are still looked for on the nodes, until its file is gone or says logs: {{where: none}}; then: {command}")
     progress.close()
     console.result(f"stack {name} is destroyed; what its file says and its secrets are kept: `./sy up -s {name}` makes it anew")
 

@@ -21,6 +21,10 @@ READABLE_FILES = 2
 """Files of a container that the collector reads: the one that is written to, and the one before it. The kubelet packs older ones."""
 
 
+QUEUED_LINES = 0.7
+"""What of a full queue is lines, when they have 100 bytes; the rest is when and where each was written."""
+
+
 class LogFiles(Model):
     """How the nodes' kubelets keep containers' log files: what containerLogMaxSize and containerLogMaxFiles say there."""
 
@@ -143,4 +147,4 @@ def outage_seconds(files: LogFiles, queue: str, bytes_a_second: float) -> float:
     unpacked; the current one may just have begun.
     """
     whole = min(files.count, READABLE_FILES) - 1
-    return (bytes_of(queue) + whole * bytes_of(files.size)) / bytes_a_second
+    return (bytes_of(queue) * QUEUED_LINES + whole * bytes_of(files.size)) / bytes_a_second

@@ -219,8 +219,9 @@ class TestSettings:
         assert digest(one) == digest({**one, "digest": "whatever"}) != digest(other)
 
     def test_how_long_a_loki_may_be_away(self) -> None:
-        assert outage_seconds(LogFiles(size="10Mi", count=5), "16Mi", 10 * 1024) == (16 + 10) * 1024 / 10
-        assert outage_seconds(LogFiles(size="10Mi", count=1), "16Mi", 10 * 1024) == 16 * 1024 / 10
+        minutes = {count: outage_seconds(LogFiles(size="10Mi", count=count), "20Mi", 10 * 1024) / 60 for count in (1, 5)}
+        assert minutes[1] == pytest.approx(0.7 * 20 * 1024 / 10 / 60)
+        assert minutes[5] == pytest.approx((0.7 * 20 + 10) * 1024 / 10 / 60)
 
 
 class TestStanding:

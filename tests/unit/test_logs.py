@@ -5,11 +5,14 @@ from typing import Any
 import pytest
 import yaml
 
+from cli import logs as logs_command
+from cli import loki as loki_client
 from components import loki
 from settings import SettingsError, resolve
 from settings.logs import Logs
 from tests.unit.rendering import render
 from tests.unit.test_contract import NAMED, Rendered, rendered, templates
+from tools.errors import UserError
 
 COLLECTOR = {"app.kubernetes.io/component": "collector"}
 
@@ -153,3 +156,48 @@ class TestRefusals:
     )
     def test_each_refusal_names_its_key(self, said: dict[str, Any], sentence: str) -> None:
         assert sentence in refused(said)
+
+
+class Answering:
+    """A Loki on this machine that has these lines, and gives at most PAGE of them."""
+
+    def __init__(self, lines: list[loki_client.Line]) -> None:
+        self.lines, self.asked = lines, list[int]()
+
+    def ask(self, path: str, **params: Any) -> Any:
+        assert path == "/loki/api/v1/query_range" and params["direction"] == "forward"
+        self.asked.append(params["start"])
+        found = [line for line in self.lines if params["start"] <= line.at < params["end"]][: params["limit"]]
+        return {"data": {"result": [{"stream": {"pod": line.pod}, "values": [[str(line.at), line.text]]} for line in found]}}
+
+
+class TestPrinting:
+    def test_pages_follow_each_other_without_a_gap_or_a_line_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(loki_client, "PAGE", 3)
+        # Two lines of one moment, one on each side of the end of a page.
+        lines = [loki_client.Line(at, "web-1", f"line {number}") for number, at in enumerate([10, 20, 30, 30, 40, 50, 60])]
+        server = Answering(lines)
+        monkeypatch.setattr(loki_client.Loki, "ask", lambda self, path, **params: server.ask(path, **params))
+        assert list(loki_client.Loki("http://loki", "lamp", "lamp").lines("{}", 0, 100)) == lines
+        assert server.asked == [0, 30, 40, 60]
+
+    @pytest.mark.parametrize(
+        ("component", "text", "asked"),
+        [
+            ("web", None, '{component="web"}'),
+            (None, None, '{container=~".+"}'),
+            ("web", 'a "quoted" \\ ü', '{component="web"} |= "a \\"quoted\\" \\\\ ü"'),
+        ],
+    )
+    def test_the_question_names_component_and_text(self, component: str | None, text: str | None, asked: str) -> None:
+        assert loki_client.query(component, text) == asked
+
+    def test_a_line_of_the_cluster_reads_as_one_of_lokis(self) -> None:
+        raw = "[pod/web-7d9f8b6c5d-x2x4z/app] 2026-11-22T10:00:00.123456789Z Started GET\n"
+        line = logs_command.parsed(raw)
+        assert line and line.shown() == "2026-11-22T10:00:00.123Z web-7d9f8b6c5d-x2x4z  Started GET"
+        assert logs_command.parsed("error: no such container") is None
+
+    def test_an_unknown_component_is_refused_with_those_there_are(self) -> None:
+        with pytest.raises(UserError, match="stack sandbox has no component 'wep' - did you mean web\\?; it has postgres, web"):
+            logs_command.refuse_unknown("wep", ["postgres", "web"], "sandbox")
