@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli import checks, cluster, console, data_loss, demo, machine, process
+from cli import checks, cluster, console, data_loss, demo, machine, process, queries
 from cli.engine import with_stack_words
 from cli.environment import own_workspace, users
 from cli.target import existing, for_preview, stack_option
@@ -27,6 +27,7 @@ def preview(name: str, words: tuple[str, ...]) -> None:
     """
     progress = Progress()
     target = for_preview(name, progress)
+    queries.refuse_unparsed(target.stack.settings, progress)
     for lack in target.stack.lacking_secrets():
         console.warning(lack)
     target.engine.ensure_stack()

@@ -4,7 +4,7 @@ from typing import cast
 
 import click
 
-from cli import checks, cluster, console, data_loss, demo, machine, sandbox
+from cli import checks, cluster, console, data_loss, demo, machine, queries, sandbox
 from cli.cluster_target import IMAGE as COLLECTOR_IMAGE
 from cli.environment import local_workspace, own_workspace
 from cli.errors import FailedError
@@ -53,6 +53,7 @@ def up(name: str, nodes: int | None, yes: bool, allowed: str | None) -> None:
 
 def opened(stack: Stack, nodes: int | None, progress: Progress) -> Target:
     """Check and set up everything that a stack needs before it is changed, and return it."""
+    queries.refuse_unparsed(stack.settings, progress)
     return on_sandbox(stack, nodes, progress) if stack.on_sandbox else on_own_cluster(stack, progress)
 
 

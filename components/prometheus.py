@@ -1,6 +1,7 @@
 """Prometheus: it asks every component of the stack for its metrics, keeps them, and evaluates the alert rules."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import pulumi
 from pulumi_kubernetes import core
@@ -13,6 +14,7 @@ from components.kube.workload import Pod, claim, container, from_config, keeping
 from components.prometheus_configuration import DIRECTORY, files, watched
 from components.site import Site
 from components.watch import Scrape, Watch, members, rules
+from settings.loader import ROOT
 from settings.metrics import Metrics
 from settings.types import bytes_of, seconds_of
 
@@ -57,7 +59,7 @@ class Prometheus(pulumi.ComponentResource):
         everything = watched([*watches, itself()])
         about = {"namespace": site.namespace, "stack": site.owner}
         where = f"{alertmanager.host}:{alertmanager.port}" if alertmanager else None
-        said = files(everything, about, alertmanager=where, kubelet=args.kubelet, runbooks=runbooks)
+        said = files(everything, about, alertmanager=where, kubelet=args.kubelet, runbooks=runbooks, own=own_rules(args))
         config = config_map(COMPONENT, COMPONENT, site, said, child)
         rights = account(name, COMPONENT, site, [rule("", ["pods", "services", "endpoints"], ["get", "list", "watch"])], child)
         network.to_api_server(name, COMPONENT, site, child)
@@ -95,6 +97,11 @@ def itself() -> Watch:
         scrapes=(Scrape(job=COMPONENT, component=COMPONENT, port=PORT),),
         expectations=(members(COMPONENT, 1),),
     )
+
+
+def own_rules(args: Metrics, root: Path = ROOT) -> dict[str, str]:
+    """Return the product's own files of rules, by the names that they get here; they were checked with the settings."""
+    return {f"own-{Path(file).name}": (root / file).read_text() for file in args.rules}
 
 
 def ports_of(scrapes: Iterable[Scrape]) -> dict[str, list[int]]:

@@ -53,15 +53,22 @@ def watched(watches: Iterable[Watch]) -> Watch:
 
 
 def files(
-    watch: Watch, external_labels: Mapping[str, str], *, alertmanager: str | None, kubelet: bool, runbooks: str | None = None
+    watch: Watch,
+    external_labels: Mapping[str, str],
+    *,
+    alertmanager: str | None,
+    kubelet: bool,
+    runbooks: str | None = None,
+    own: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return the files of /etc/prometheus; `runbooks` is where the repository is read in a browser."""
-    said = configuration(watch, external_labels, alertmanager=alertmanager, kubelet=kubelet)
+    """Return the files of /etc/prometheus; `runbooks` is where the repository is read in a browser, `own` are the product's own rules."""
+    said = configuration(watch, external_labels, alertmanager=alertmanager, kubelet=kubelet, own=tuple(own or ()))
     rules = {f"alerts-{name}.yml": _linked((RULES / f"{name}.yml").read_text(), runbooks) for name in watch.rules}
     return {
         "prometheus.yml": yaml.safe_dump(said, sort_keys=False),
         EXPECTATIONS: yaml.safe_dump(recorded(watch.expectations), sort_keys=False),
         **rules,
+        **(own or {}),
     }
 
 
@@ -70,8 +77,10 @@ def _linked(rules: str, runbooks: str | None) -> str:
     return rules.replace("runbook: docs/", f"runbook: {runbooks.rstrip('/')}/docs/") if runbooks else rules
 
 
-def configuration(watch: Watch, external_labels: Mapping[str, str], *, alertmanager: str | None, kubelet: bool) -> dict[str, Any]:
-    """Return prometheus.yml; `alertmanager` is host:port, None where there is none."""
+def configuration(
+    watch: Watch, external_labels: Mapping[str, str], *, alertmanager: str | None, kubelet: bool, own: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return prometheus.yml; `alertmanager` is host:port, None where there is none; `own` are further files of rules."""
     every = f"{EVERY_SECONDS}s"
     said: dict[str, Any] = {
         "global": {
@@ -80,7 +89,7 @@ def configuration(watch: Watch, external_labels: Mapping[str, str], *, alertmana
             "evaluation_interval": every,
             "external_labels": dict(external_labels),
         },
-        "rule_files": [f"{DIRECTORY}/{name}" for name in (EXPECTATIONS, *(f"alerts-{name}.yml" for name in watch.rules))],
+        "rule_files": [f"{DIRECTORY}/{name}" for name in (EXPECTATIONS, *(f"alerts-{name}.yml" for name in watch.rules), *own)],
     }
     if alertmanager:
         said["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}], "timeout": "5s"}]}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from settings.problems import Problem
-from settings.types import Model, Placement, Resources
+from settings.types import Model, OwnFile, Placement, Resources
 
 if TYPE_CHECKING:
     from settings.stack import Settings
@@ -17,17 +17,6 @@ def _url(value: str) -> str:
     if not value.startswith(("http://", "https://")) or not host or "@" in host or any(letter.isspace() for letter in value):
         raise ValueError("expected an address such as https://grafana.example.com/")
     return value
-
-
-def _own_file(value: str) -> str:
-    parts = value.split("/")
-    if value.startswith("/") or ".." in parts or not all(parts):
-        raise ValueError("expected a path inside the repository, such as dashboards/lamps.json")
-    return value
-
-
-OwnFile = Annotated[str, AfterValidator(_own_file)]
-"""A file of this repository, by its path from the repository's root."""
 
 
 class Grafana(Model):

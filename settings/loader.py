@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from settings import alerts, capacity, elasticsearch_checks, external, grafana, logs, metrics_checks, neighbours, wiring
+from settings import alerts, capacity, elasticsearch_checks, external, grafana, logs, metrics_checks, neighbours, own_files, wiring
 from settings.errors import SettingsError
 from settings.layers import PROJECT, Layer, layers_of, merge, merged, stack_document
 from settings.messages import problem_of, unknown_keys
@@ -76,7 +76,8 @@ def resolution(stack: str, said: Mapping[str, Any], others: Iterable[str] = (), 
     found += unknown_keys(others, settings.known_secrets() if settings and not wrong else None)
     if settings:
         paths = [problem.path for problem in found]
-        unfit = [*_cross_checks(settings), *neighbours.problems(stack, settings, layers, root), *_unfit_names(stack, settings)]
+        beside = [*neighbours.problems(stack, settings, layers, root), *own_files.problems(settings, root)]
+        unfit = [*_cross_checks(settings), *beside, *_unfit_names(stack, settings)]
         found += [problem for problem in unfit if not problem.touches(paths)]
     if settings is None or found:
         raise _refused(found, layers)

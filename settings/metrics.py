@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from settings.backing import Volume
-from settings.types import Bytes, Cidr, Duration, Model, Placement, Resources
+from settings.types import Bytes, Cidr, Duration, Model, OwnFile, Placement, Resources
 
 EVERY_SECONDS = 10
 """How often everything is asked and every rule evaluated: a lost consumer must be told of within two minutes."""
@@ -27,6 +27,8 @@ class Metrics(Model):
     series: int = Field(default=15_000, ge=100, le=10_000_000)
     """Time series that are expected, for the check that `retention` fits into `retention_size`: 2 bytes a sample. The demo product has
     about 9000 with one of everything; `prometheus_tsdb_head_series` tells."""
+    rules: list[OwnFile] = []
+    """Further alert and recording rules: files of this repository, as Prometheus reads them. One that does not parse is refused."""
     volume: Volume = Volume(size="10Gi")
     """The samples."""
     resources: Resources = Resources(cpu="100m", memory="768Mi")

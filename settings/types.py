@@ -72,6 +72,12 @@ def _matches(pattern: str, expectation: str, what: str) -> tuple[AfterValidator,
     return _checked(check), _text(f"^(?:{pattern})$", what)
 
 
+def _own_file(value: str) -> None:
+    parts = value.split("/")
+    if value.startswith("/") or ".." in parts or not all(parts):
+        raise ValueError("expected a path inside the repository, such as dashboards/lamps.json")
+
+
 def _mqtt_filter(value: str) -> None:
     levels = value.split("/")
     if "." in value or "*" in value:
@@ -141,6 +147,8 @@ EmailAddress = Annotated[
     str, *_matches(r"[^\s@,<>\"]+@[^\s@,<>\"]+\.[^\s@,<>\".]+", "expected an address such as ops@example.com", "mail address")
 ]
 """A mail address."""
+OwnFile = Annotated[str, _checked(_own_file), _text(r"^[^/].*$", "file of the repository")]
+"""A file of this repository, by its path from the repository's root: dashboards/lamps.json."""
 Image = Annotated[str, _checked(references.check_image), _text(r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", "image")]
 """An image: registry.example.com/lamp@sha256:…"""
 Registry = Annotated[str, _checked(references.check_registry), _text(r"^[A-Za-z0-9][A-Za-z0-9._:/-]*[A-Za-z0-9]$", "registry")]

@@ -156,7 +156,7 @@ class TestTheStack:
 
     def test_prometheus_reaches_no_port_that_it_does_not_ask(self) -> None:
         reached = {(target, port) for source, target, port in matrix(rendered("everything")) if source == "prometheus"}
-        assert reached == {("postgres", 8008), ("mqtt", 15692)}
+        assert reached == {("postgres", 8008), ("mqtt", 15692), ("grafana", 3000)}
 
     def test_it_may_look_for_pods_and_change_nothing(self) -> None:
         [role] = [one for one in rendered("everything").of("Role") if one.kube_name == "prometheus"]
