@@ -15,7 +15,8 @@ from cli.kubectl import Kubectl, find
 from cli.sandbox import Started
 from settings.stack import Cluster
 from tests.cluster import left_behind
-from tests.cluster.trial import PRODUCT_IMAGES, Trial
+from tests.cluster.asking import WATCHED_IMAGES
+from tests.cluster.trial import PRODUCT_IMAGES, WATCHED, Trial
 from tests.engine.project import Project, stock_environment
 from tools import pulumi_home
 from tools.progress import Progress
@@ -36,6 +37,7 @@ ORDER = (
     "test_data_loss",
     "test_external",
     "test_elasticsearch",
+    "test_metrics",
     "test_faults",
     "test_two_nodes",
 )
@@ -98,6 +100,22 @@ def next_image(started: Started) -> str:
 def trial(started: Started, make_checkout: Callable[[], Project]) -> Iterator[Trial]:
     """The whole demo product, brought up once; whoever changes it puts it back."""
     made = Trial("trial", make_checkout(), started)
+    try:
+        made.must_up()
+        made.installation.wait_serving()
+        yield made
+    finally:
+        made.destroy()
+
+
+@pytest.fixture(scope="session")
+def watched(started: Started, make_checkout: Callable[[], Project]) -> Iterator[Trial]:
+    """The whole demo product with all that watches it, brought up once; whoever changes it puts it back."""
+    images = (*PRODUCT_IMAGES, "elasticsearch", *WATCHED_IMAGES)
+    progress = Progress()
+    with_all = cli_sandbox.start(None, images, progress)
+    progress.close()
+    made = Trial("watched", make_checkout(), with_all, WATCHED, images)
     try:
         made.must_up()
         made.installation.wait_serving()

@@ -1,6 +1,6 @@
 """A stack of the tests' own on the sandbox: the demo product, in a checkout and with a state of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from bench.installation import Installation
 from cli import machine
 from cli.kubectl import Kubectl, find
 from cli.sandbox import Started
-from settings import resolve
+from settings import Settings, resolve
 from settings.loader import PROJECT, read_stack_file
 from tests.cluster import left_behind
 from tests.engine.project import Project, Result
@@ -27,19 +27,25 @@ BARE: dict[str, Any] = {
     "web": {"web": {"probes": {"ready": "/health/live"}}},
 }
 """A product of one web process and nothing else."""
+QUIET: dict[str, Any] = {"metrics": {"where": "none"}}
+"""What most tests do without: nobody watches their stack."""
+WATCHED: dict[str, Any] = {"metrics": {"where": "cluster"}, "elasticsearch": {"where": "cluster"}}
+"""A whole product that is watched."""
 
 
 class Trial:
     """One stack on the sandbox, driven by the stock Pulumi."""
 
-    def __init__(self, name: str, project: Project, started: Started, said: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, name: str, project: Project, started: Started, said: Mapping[str, Any] | None = None, images: Sequence[str] = PRODUCT_IMAGES
+    ) -> None:
         """Write the stack's file; nothing is brought up yet."""
         self.name = name
         self.project = project
         self.started = started
-        added = started.embedded(PRODUCT_IMAGES).config()
+        added = started.embedded(images).config()
         self._base: dict[str, Any] = {"tier": "sandbox"} | {key.removeprefix(f"{PROJECT}:"): value for key, value in added.items()}
-        self._base = overlay(self._base, said or {})
+        self._base = overlay(overlay(self._base, QUIET), said or {})
         project.init(name)
         self.say({})
 
@@ -47,6 +53,12 @@ class Trial:
     def namespace(self) -> str:
         said, _ = read_stack_file(self.file)
         return resolve(self.name, said).namespace or f"lamp-{self.name}"
+
+    @property
+    def settings(self) -> Settings:
+        """The stack's settings as they were said last."""
+        said, _ = read_stack_file(self.file)
+        return resolve(self.name, said)
 
     @property
     def file(self) -> Path:
