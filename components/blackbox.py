@@ -49,7 +49,7 @@ class CertificateExporter(pulumi.ComponentResource):
         config = config_map(name, name, site, files, child, said)
         command = ["prometheus-blackbox-exporter", f"--config.file={CONFIG}/blackbox.yml", f"--web.listen-address=:{PORT}"]
         exporter = Exporter(name=name, port=PORT, command=command, resources=args.exporters)
-        run(self, name, [exporter], args, site, None, {}, config)
+        run(self, name, [exporter], args, site, config=config)
         for one in listeners:
             own, theirs = site.selector(name), site.selector(one.component)
             network.allow_out(f"{name}-dials-{one.component}", name, site, own, [network.pods(theirs)], [one.port], child)

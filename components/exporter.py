@@ -58,17 +58,16 @@ def run(
     exporters: Sequence[Exporter],
     args: Metrics,
     site: Site,
-    endpoint: Endpoint | None,
-    login: Mapping[str, pulumi.Input[str]],
+    endpoint: Endpoint | None = None,
     config: str | None = None,
 ) -> None:
-    """Make the Deployment of `exporters`: clients of `endpoint`, with the files of `login`, of `config`, and the server's authority."""
+    """Make the Deployment of `exporters`: clients of `endpoint`, with its password, the files of `config`, and the server's authority."""
     child = pulumi.ResourceOptions(parent=parent)
     volumes: list[core.v1.VolumeArgs] = []
     mounts: dict[str, str] = {}
-    if login and endpoint:
-        fingerprint = [endpoint.host, endpoint.port, endpoint.user, endpoint.fingerprint]
-        volumes.append(from_secret("login", secret(name, name, site, login, fingerprint, child)))
+    if endpoint and endpoint.password is not None:
+        login = {"password": endpoint.password}
+        volumes.append(from_secret("login", secret(name, name, site, login, [endpoint.user, endpoint.fingerprint], child)))
         mounts[LOGIN] = "login"
     if config:
         volumes.append(from_config("config", config))

@@ -1,13 +1,12 @@
 """Exporters: small programs that ask a server for its figures and tell them to Prometheus. They know a server by its endpoint alone."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pulumi
 
 from components.endpoints import Endpoint
-from components.exporter import CA_FILE, CONFIG, LOGIN, PASSWORD, Exporter, run
+from components.exporter import CA_FILE, CONFIG, PASSWORD, Exporter, run
 from components.kube.configuration import config_map
 from components.site import Site
 from components.watch import Scrape, Watch, members, rules
@@ -42,7 +41,7 @@ class PostgresExporter(pulumi.ComponentResource):
         # What it tells of each table's pages would be most of all, and nobody asks.
         command = ["prometheus-postgres-exporter", f"--web.listen-address=:{POSTGRES_PORT}", "--no-collector.statio_user_tables"]
         exporter = Exporter(name=name, port=POSTGRES_PORT, command=command, resources=args.exporters, env=env)
-        run(self, name, [exporter], args, site, endpoint, {"password": endpoint.password} if endpoint.password is not None else {})
+        run(self, name, [exporter], args, site, endpoint)
         scrape = Scrape(job="postgres", component=name, port=POSTGRES_PORT, about=endpoint.service, relabel=_UNUSED_SETTINGS)
         self.watch = Watch(rules=rules("postgres-exporter"), scrapes=(scrape,), expectations=(members(name, 1),))
         self.register_outputs({})
@@ -72,11 +71,7 @@ class RedisExporter(pulumi.ComponentResource):
             exporters.append(_sidekiq(endpoint, queues, args))
             config = config_map(name, name, site, {"sidekiq.py": (FILES / "sidekiq.py").read_text()}, child)
             scrapes.append(Scrape(job="sidekiq", component=name, port=SIDEKIQ_PORT, about="sidekiq"))
-        password = endpoint.password
-        login = (
-            {} if password is None else {"password": password, "passwords.json": password.apply(lambda known: passwords(endpoint, known))}
-        )
-        run(self, name, exporters, args, site, endpoint, login, config)
+        run(self, name, exporters, args, site, endpoint, config)
         self.watch = Watch(rules=rules("redis-exporter"), scrapes=tuple(scrapes), expectations=(members(name, 1),))
         self.register_outputs({})
 
@@ -96,7 +91,7 @@ class ElasticsearchExporter(pulumi.ComponentResource):
             resources=args.exporters,
             env={"ES_USERNAME": endpoint.user} if endpoint.user else {},
         )
-        run(self, name, [exporter], args, site, endpoint, {"password": endpoint.password} if endpoint.password is not None else {})
+        run(self, name, [exporter], args, site, endpoint)
         scrape = Scrape(job="elasticsearch", component=name, port=ELASTICSEARCH_PORT, about=endpoint.service)
         self.watch = Watch(rules=rules("elasticsearch-exporter"), scrapes=(scrape,), expectations=(members(name, 1),))
         self.register_outputs({})
@@ -114,15 +109,14 @@ def redis_address(endpoint: Endpoint) -> str:
     return f"{endpoint.scheme('redis', 'rediss')}://{endpoint.host}:{endpoint.port}"
 
 
-def passwords(endpoint: Endpoint, password: str) -> str:
-    """Return the file that the Redis exporter looks its password up in, by address, with the user in it if there is one."""
-    address = redis_address(endpoint)
-    return json.dumps({address: password, address.replace("://", f"://{endpoint.user}@"): password})
+def with_password(variable: str, endpoint: Endpoint, words: Sequence[str]) -> str:
+    """Return a shell command for a program that takes its password from the environment, which gets it from a file."""
+    login = f'export {variable}="$(cat {PASSWORD})"; ' if endpoint.password is not None else ""
+    return f"{login}exec {' '.join(words)}"
 
 
 def elasticsearch_command(endpoint: Endpoint) -> str:
-    """Return the shell command: the exporter takes its password from the environment, and the environment gets it from a file."""
-    login = f'export ES_PASSWORD="$(cat {PASSWORD})"; ' if endpoint.password is not None else ""
+    """Return the shell command of the exporter."""
     path = f"/{endpoint.database}" if endpoint.database else ""
     words = [
         "prometheus-elasticsearch-exporter",
@@ -134,16 +128,16 @@ def elasticsearch_command(endpoint: Endpoint) -> str:
     ]
     words += [f"--es.ca={CA_FILE}"] if endpoint.ca is not None else []
     words += ["--es.ssl-skip-verify"] if endpoint.tls == "require" else []
-    return f"{login}exec {' '.join(words)}"
+    return with_password("ES_PASSWORD", endpoint, words)
 
 
 def _redis(endpoint: Endpoint, args: Metrics) -> Exporter:
     # The command CONFIG is forbidden to the app's account, and tells nothing that INFO does not.
-    command = ["prometheus-redis-exporter", f"-redis.addr={redis_address(endpoint)}", "-config-command=-"]
-    command += [f"-redis.user={endpoint.user}"] if endpoint.user else []
-    command += [f"-redis.password-file={LOGIN}/passwords.json"] if endpoint.password is not None else []
-    command += [f"-tls-ca-cert-file={CA_FILE}"] if endpoint.ca is not None else []
-    command += ["-skip-tls-verification"] if endpoint.tls == "require" else []
+    words = ["prometheus-redis-exporter", f"-redis.addr={redis_address(endpoint)}", "-config-command=-"]
+    words += [f"-redis.user={endpoint.user}"] if endpoint.user else []
+    words += [f"-tls-ca-cert-file={CA_FILE}"] if endpoint.ca is not None else []
+    words += ["-skip-tls-verification"] if endpoint.tls == "require" else []
+    command = ["sh", "-c", with_password("REDIS_PASSWORD", endpoint, words)]
     return Exporter(name="redis-exporter", port=REDIS_PORT, command=command, resources=args.exporters)
 
 

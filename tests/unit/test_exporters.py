@@ -11,7 +11,7 @@ import yaml
 
 from components.blackbox import Shown, blackbox
 from components.endpoints import Endpoint
-from components.exporters import FILES, elasticsearch_command, passwords, postgres_uri, redis_address
+from components.exporters import FILES, elasticsearch_command, postgres_uri, redis_address
 from settings import SettingsError, resolve
 from settings.watching import exporters, jobs_redis, sidekiq_queues
 from tests.unit.rendering import SENTINEL
@@ -41,9 +41,8 @@ def test_postgres_is_verified_as_far_as_its_settings_say(tls: str, ca: str | Non
     assert postgres_uri(endpoint(tls=tls, ca=ca)) == f"db.example.com:5432/d?{wanted}"
 
 
-def test_the_redis_password_is_found_with_and_without_a_user() -> None:
-    said = endpoint(user="default", tls="require", port=6380)
-    assert json.loads(passwords(said, "p")) == {"rediss://db.example.com:6380": "p", "rediss://default@db.example.com:6380": "p"}
+def test_redis_is_dialled_as_its_settings_say() -> None:
+    assert redis_address(endpoint(tls="require", port=6380)) == "rediss://db.example.com:6380"
     assert redis_address(endpoint(tls="disable")) == "redis://db.example.com:5432"
 
 
