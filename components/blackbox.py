@@ -10,7 +10,7 @@ from components.exporter import CONFIG, Exporter, run
 from components.kube import network
 from components.kube.configuration import config_map
 from components.site import Site
-from components.watch import Scrape, Watch, members, rules
+from components.watch import Scrape, Watch, fact, members, rules
 from settings.metrics import Metrics
 
 PORT = 9115
@@ -65,7 +65,8 @@ class CertificateExporter(pulumi.ComponentResource):
             )
             for one in listeners
         ]
-        self.watch = Watch(rules=rules("certificates"), scrapes=tuple(scrapes), expectations=(members(name, 1),))
+        expected = (members(name, 1), *(fact("switchyard:certificate", one.component) for one in listeners))
+        self.watch = Watch(rules=rules("certificates"), scrapes=tuple(scrapes), expectations=expected)
         self.register_outputs({})
 
 

@@ -9,7 +9,7 @@ from components.endpoints import Endpoint
 from components.exporter import CA_FILE, CONFIG, PASSWORD, Exporter, run
 from components.kube.configuration import config_map
 from components.site import Site
-from components.watch import Scrape, Watch, members, rules
+from components.watch import Expectation, Scrape, Watch, fact, members, rules
 from settings.metrics import Metrics
 
 POSTGRES_PORT, REDIS_PORT, SIDEKIQ_PORT, ELASTICSEARCH_PORT = 9187, 9121, 9122, 9114
@@ -43,7 +43,7 @@ class PostgresExporter(pulumi.ComponentResource):
         exporter = Exporter(name=name, port=POSTGRES_PORT, command=command, resources=args.exporters, env=env)
         run(self, name, [exporter], args, site, endpoint)
         scrape = Scrape(job="postgres", component=name, port=POSTGRES_PORT, about=endpoint.service, relabel=_UNUSED_SETTINGS)
-        self.watch = Watch(rules=rules("postgres-exporter"), scrapes=(scrape,), expectations=(members(name, 1),))
+        self.watch = Watch(rules=rules("postgres-exporter"), scrapes=(scrape,), expectations=_expected(name, endpoint))
         self.register_outputs({})
 
 
@@ -72,7 +72,8 @@ class RedisExporter(pulumi.ComponentResource):
             config = config_map(name, name, site, {"sidekiq.py": (FILES / "sidekiq.py").read_text()}, child)
             scrapes.append(Scrape(job="sidekiq", component=name, port=SIDEKIQ_PORT, about="sidekiq"))
         run(self, name, exporters, args, site, endpoint, config)
-        self.watch = Watch(rules=rules("redis-exporter"), scrapes=tuple(scrapes), expectations=(members(name, 1),))
+        files = rules("redis-exporter", *(["sidekiq-exporter"] if queues is not None else []))
+        self.watch = Watch(rules=files, scrapes=tuple(scrapes), expectations=_expected(name, endpoint))
         self.register_outputs({})
 
 
@@ -93,8 +94,13 @@ class ElasticsearchExporter(pulumi.ComponentResource):
         )
         run(self, name, [exporter], args, site, endpoint)
         scrape = Scrape(job="elasticsearch", component=name, port=ELASTICSEARCH_PORT, about=endpoint.service)
-        self.watch = Watch(rules=rules("elasticsearch-exporter"), scrapes=(scrape,), expectations=(members(name, 1),))
+        self.watch = Watch(rules=rules("elasticsearch-exporter"), scrapes=(scrape,), expectations=_expected(name, endpoint))
         self.register_outputs({})
+
+
+def _expected(name: str, endpoint: Endpoint) -> tuple[Expectation, ...]:
+    """Return that the exporter is there, and which server it is to tell of."""
+    return (members(name, 1), fact("switchyard:asked", endpoint.service))
 
 
 def postgres_uri(endpoint: Endpoint) -> str:

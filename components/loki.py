@@ -9,7 +9,7 @@ from pulumi_kubernetes import core
 from components.kube import network, probes, workload
 from components.kube.configuration import config_map, secret
 from components.site import CLIENT_LABEL, Secrets, Site
-from components.watch import Scrape, Watch, members
+from components.watch import Scrape, Watch, members, rules
 from settings import logs
 from settings.quantities import bytes_of, seconds_of
 
@@ -78,7 +78,11 @@ class Loki(pulumi.ComponentResource):
             peers = [network.without_metadata(cidr) for cidr in store.ranges]
             network.allow_out(f"{name}-store-out", COMPONENT, site, site.selector(COMPONENT), peers, [store.port], child)
         self.store = LogStore(url=f"http://{COMPONENT}:{HTTP}", tenant=site.namespace)
-        self.watch = Watch(scrapes=(Scrape(job=COMPONENT, component=COMPONENT, port=HTTP),), expectations=(members(COMPONENT, 1),))
+        self.watch = Watch(
+            rules=rules(COMPONENT),
+            scrapes=(Scrape(job=COMPONENT, component=COMPONENT, port=HTTP),),
+            expectations=(members(COMPONENT, 1),),
+        )
         self.register_outputs({"url": self.store.url})
 
 

@@ -56,7 +56,7 @@ class Prometheus(pulumi.ComponentResource):
         """
         super().__init__("switchyard:index:Prometheus", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        everything = watched([*watches, itself()])
+        everything = watched([*watches, itself(kubelet=args.kubelet)])
         about = {"namespace": site.namespace, "stack": site.owner}
         where = f"{alertmanager.host}:{alertmanager.port}" if alertmanager else None
         said = files(everything, about, alertmanager=where, kubelet=args.kubelet, runbooks=runbooks, own=own_rules(args))
@@ -90,10 +90,10 @@ def admit_clients(name: str, site: Site, opts: pulumi.ResourceOptions) -> None:
     network.admit_clients(name, COMPONENT, site, [PORT], opts)
 
 
-def itself() -> Watch:
+def itself(*, kubelet: bool = False) -> Watch:
     """Return what Prometheus tells of itself, and the rules about what belongs to no other component: pods, volumes, targets."""
     return Watch(
-        rules=rules(COMPONENT, "targets", "volumes", "workloads", "kubelet"),
+        rules=rules(COMPONENT, "targets", "volumes", "workloads", *(["kubelet"] if kubelet else [])),
         scrapes=(Scrape(job=COMPONENT, component=COMPONENT, port=PORT),),
         expectations=(members(COMPONENT, 1),),
     )

@@ -96,6 +96,7 @@ STACKS: dict[str, dict[str, Any]] = {
             "critical": ["on-call", "inside"],
             "warning": ["team"],
             "watchdog": {"url_secret": "HEARTBEAT_URL"},
+            "expected_messages": 5,
         },
         "processes": {
             "clock": {"command": ["bin/clock"], "singleton": True},
@@ -103,7 +104,7 @@ STACKS: dict[str, dict[str, Any]] = {
         },
         "schedules": {"nightly": {"command": ["bin/nightly"], "cron": "0 3 * * *"}},
         "sidekiq": {"slow": {"queues": ["slow"], "replicas": 2, "stop_within": "5m"}},
-        "web": {"admin": {"command": ["bin/admin"], "port": 4000}},
+        "web": {"admin": {"command": ["bin/admin"], "port": 4000, "metrics": {}}},
     },
     "real-cluster": {
         "tier": "staging",
