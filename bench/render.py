@@ -1,7 +1,7 @@
-"""`./sy render STACK`, whole: from the command to its last line, and the most memory that it and its processes had.
+"""`./sy render STACK` of a stack with every component: from the command to its last line, and the most memory that its processes had.
 
     python -m bench.render
-    python -m bench.render --stack staging --runs 9
+    python -m bench.render --stack staging --as-it-is --runs 9
 
 Memory is the proportional share (PSS) of every process it started, sampled fifty times a second.
 """
@@ -9,12 +9,13 @@ Memory is the proportional share (PSS) of every process it started, sampled fift
 import argparse
 import statistics
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
+from bench import everything
 from bench.figures import show
 from bench.memory import resident
-from tools.paths import ROOT
 
 LIMIT_SECONDS = 3
 LIMIT_MB = 250
@@ -27,9 +28,14 @@ def main() -> None:
     )
     parser.add_argument("--stack", default="production", help="the stack to render (default production)")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="how often (default 5)")
+    parser.add_argument("--as-it-is", action="store_true", help="leave the components off that the stack has not")
     words = parser.parse_args()
-    argv = [str(ROOT / "sy"), "render", words.stack]
-    times, sizes = zip(*(measured(argv) for _ in range(words.runs)), strict=True)
+    with tempfile.TemporaryDirectory(prefix="switchyard-render-") as folder:
+        everything.copy_checkout(Path(folder))
+        if not words.as_it_is:
+            print(f"components: {', '.join(everything.turn_on(Path(folder), words.stack))}")
+        argv = [str(Path(folder) / "sy"), "render", words.stack]
+        times, sizes = zip(*(measured(argv) for _ in range(words.runs)), strict=True)
     note = f"{min(times):.2f} to {max(times):.2f}"
     show(f"sy render {words.stack}, median of {words.runs}", statistics.median(times), "s", LIMIT_SECONDS, note=note)
     show("memory of all its processes, most of all runs", max(sizes) / 1e6, "MB", LIMIT_MB)
