@@ -13,7 +13,7 @@ from components.prometheus import COMPONENT, PORT
 from tests.cluster.trial import Trial
 
 SECONDS = 20
-WATCHED_IMAGES = ("prometheus", "exporters", "kube-state-metrics")
+WATCHED_IMAGES = ("prometheus", "exporters", "kube-state-metrics", "alertmanager")
 """The images that metrics bring."""
 
 
