@@ -179,7 +179,7 @@ def _canary() -> Row:
             Panel(
                 title="From the fall to its alert",
                 about="Published over TLS as a lamp does, and read back as the app's users do.",
-                queries=(Query(expr="max(canary_last_seconds)", legend="seconds"),),
+                queries=(Query(expr="max(canary_last_alert_latency_seconds)", legend="seconds"),),
                 unit="s",
             ),
             Panel(

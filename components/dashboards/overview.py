@@ -10,7 +10,7 @@ FREE = (Threshold(value=0.1, colour="orange"), Threshold(value=0.2, colour="gree
 
 def dashboard(shown: Shown) -> Dashboard:
     """Return the overview."""
-    measured = [_now(), _pods(), _room()] if shown.metrics else []
+    measured = [_now(), _pods(), _room(), *([_containers()] if shown.kubelet else [])] if shown.metrics else []
     rows = [*measured, *([_logs()] if shown.logs else [])]
     return Dashboard(
         name="overview",
@@ -137,6 +137,41 @@ def _room() -> Row:
                 about="In cores, of those that tell.",
                 queries=(Query(expr="sum by (pod, job) (rate(process_cpu_seconds_total[$__rate_interval]))", legend="{{pod}} {{job}}"),),
                 unit="none",
+            ),
+        ),
+    )
+
+
+def _containers() -> Row:
+    of = "/ on(pod, container) max by (pod, container)"
+    limit = 'kube_pod_container_resource_limits{resource="memory"}'
+    asked = 'kube_pod_container_resource_requests{resource="cpu"}'
+    return Row(
+        title="Containers",
+        panels=(
+            Panel(
+                title="Memory, of what each may have",
+                about="At 1 the kernel ends its largest process.",
+                queries=(
+                    Query(
+                        expr=f"max by (pod, container) (container_memory_working_set_bytes) {of} ({limit})",
+                        legend="{{pod}} {{container}}",
+                    ),
+                ),
+                unit="percentunit",
+                thresholds=SHARE,
+                most=1,
+            ),
+            Panel(
+                title="Processor time, of what each asked for",
+                about="Above 1 it lives on what others leave over.",
+                queries=(
+                    Query(
+                        expr=f"sum by (pod, container) (rate(container_cpu_usage_seconds_total[$__rate_interval])) {of} ({asked})",
+                        legend="{{pod}} {{container}}",
+                    ),
+                ),
+                unit="percentunit",
             ),
         ),
     )

@@ -95,7 +95,7 @@ def _members(count: int) -> Row:
                 title="Standbys that stream, and those that the primary waits for",
                 queries=(
                     Query(expr="sum(patroni_postgres_streaming)", legend="stream"),
-                    Query(expr="sum(patroni_sync_standby)", legend="the primary waits for them"),
+                    Query(expr="sum(patroni_sync_standby) + sum(patroni_quorum_standby)", legend="the primary waits for them"),
                 ),
                 unit="none",
             ),

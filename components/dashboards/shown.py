@@ -17,6 +17,8 @@ class Shown:
     """How many pods of each component run all the time."""
     metrics: bool = False
     """Whether there is a Prometheus to ask."""
+    kubelet: bool = False
+    """Whether the nodes' kubelets tell of every container, also of one that has no metrics of its own."""
     logs: bool = False
     """Whether there is a Loki to ask."""
     app: tuple[str, ...] = ()
@@ -45,6 +47,7 @@ class Shown:
         redis = tuple(f"redis-{name}" for name, said in settings.redis.items() if said.where == "cluster")
         return cls(
             metrics=settings.metrics.where == "cluster",
+            kubelet=settings.metrics.where == "cluster" and settings.metrics.kubelet,
             logs=settings.logs.where != "none",
             members={part.component: part.replicas for part in settings.footprint() if part.replicas},
             app=tuple(processes),

@@ -28,7 +28,7 @@ def _now() -> Row:
                 unit="s",
                 thresholds=(Threshold(value=10, colour="orange"), Threshold(value=60, colour="red")),
             ),
-            Panel(title="Jobs waiting", kind="stat", queries=(Query(expr="max(sidekiq_enqueued_jobs)"),)),
+            Panel(title="Jobs waiting", kind="stat", queries=(Query(expr="sum(sidekiq_enqueued_jobs)"),)),
             Panel(
                 title="Processes",
                 kind="stat",
@@ -36,7 +36,7 @@ def _now() -> Row:
                 thresholds=(Threshold(value=1, colour="green"),),
                 falling=True,
             ),
-            Panel(title="Threads at work", kind="stat", queries=(Query(expr="max(sidekiq_busy_workers)"),)),
+            Panel(title="Threads at work", kind="stat", queries=(Query(expr="sum(sidekiq_busy)"),)),
             Panel(
                 title="To be tried again",
                 kind="stat",
@@ -65,15 +65,15 @@ def _queues() -> Row:
             ),
             Panel(
                 title="Jobs waiting",
-                queries=(Query(expr="max by (name) (sidekiq_queue_enqueued_jobs)", legend="{{name}}"),),
+                queries=(Query(expr="max by (name) (sidekiq_enqueued_jobs)", legend="{{name}}"),),
                 stacked=True,
             ),
             Panel(
                 title="Threads",
                 about="How many there are, and how many are at work. When all are for long, jobs wait.",
                 queries=(
-                    Query(expr="max(sidekiq_workers)", legend="all"),
-                    Query(expr="max(sidekiq_busy_workers)", legend="at work"),
+                    Query(expr="sum(sidekiq_concurrency)", legend="all"),
+                    Query(expr="sum(sidekiq_busy)", legend="at work"),
                 ),
             ),
         ),

@@ -13,8 +13,8 @@ from components.prometheus import COMPONENT, PORT
 from tests.cluster.trial import Trial
 
 SECONDS = 20
-WATCHED_IMAGES = ("prometheus", "exporters", "kube-state-metrics", "alertmanager")
-"""The images that metrics bring."""
+WATCHED_IMAGES = ("prometheus", "exporters", "kube-state-metrics", "alertmanager", "loki")
+"""The images that metrics and logs bring."""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ ORDER = (
     "test_external",
     "test_elasticsearch",
     "test_metrics",
+    "test_dashboards",
     "test_faults",
     "test_two_nodes",
 )

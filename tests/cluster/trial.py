@@ -29,7 +29,7 @@ BARE: dict[str, Any] = {
 """A product of one web process and nothing else."""
 QUIET: dict[str, Any] = {"metrics": {"where": "none"}}
 """What most tests do without: nobody watches their stack."""
-WATCHED: dict[str, Any] = {"metrics": {"where": "cluster"}, "elasticsearch": {"where": "cluster"}}
+WATCHED: dict[str, Any] = {"metrics": {"where": "cluster"}, "logs": {"where": "cluster"}, "elasticsearch": {"where": "cluster"}}
 """A whole product that is watched."""
 
 

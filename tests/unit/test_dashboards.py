@@ -21,7 +21,7 @@ APP = {
     "consumer": {"metrics": {}},
     "processes": {"indexer": {"command": ["bin/indexer"], "metrics": {}}},
 }
-WATCHED: dict[str, Any] = {"metrics": {"where": "cluster"}, "logs": {"where": "cluster"}}
+WATCHED: dict[str, Any] = {"metrics": {"where": "cluster", "kubelet": True}, "logs": {"where": "cluster"}}
 BARE: dict[str, Any] = {"tier": "staging", "cluster": {"identifier": "company"}}
 WHOLE = BARE | WATCHED | APP | {"elasticsearch": {"where": "cluster"}}
 
