@@ -1,0 +1,110 @@
+"""The pages of docs/components: one for each component, with each of its alerts, and no setting that there is not."""
+
+import re
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from components.watch import RULES
+from settings.loader import ROOT
+from settings.stack import Settings
+
+FOLDER = ROOT / "docs" / "components"
+PAGES = {
+    "alertmanager": ("alertmanager",),
+    "canary": ("canary",),
+    "collector": ("collector",),
+    "consumer": ("consumer",),
+    "edge": (),
+    "elasticsearch": ("elasticsearch", "elasticsearch-exporter"),
+    "exporters": ("certificates",),
+    "grafana": (),
+    "loki": ("loki",),
+    "mqtt": ("mqtt",),
+    "postgres": ("postgres", "postgres-exporter"),
+    "prometheus": ("prometheus", "targets", "volumes", "workloads", "kubelet"),
+    "rails": (),
+    "redis": ("redis-exporter",),
+    "sidekiq": ("sidekiq", "sidekiq-exporter"),
+    "web": ("web", "rails", "app"),
+}
+"""Each component's page, and the files of alert rules that are its own."""
+THERE = [name for name in PAGES if (FOLDER / f"{name}.md").is_file()]
+SPAN = re.compile(r"`([a-z_]+(?:\.(?:<name>|[a-z_]+))+)`")
+
+
+def page(name: str) -> str:
+    return (FOLDER / f"{name}.md").read_text()
+
+
+def alerts(*files: str) -> dict[str, str]:
+    """The alerts of files of rules, each with its severity."""
+    found: dict[str, str] = {}
+    for file in (RULES / f"{name}.yml" for name in files):
+        groups = yaml.safe_load(file.read_text())["groups"] if file.is_file() else []
+        found |= {rule["alert"]: rule["labels"]["severity"] for group in groups for rule in group["rules"] if "alert" in rule}
+    return found
+
+
+def models_of(annotation: Any) -> list[type[BaseModel]]:
+    """The models inside an annotation: of a map those of its values."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    inside = get_args(annotation)[1:] if get_origin(annotation) is dict else get_args(annotation)
+    return [model for one in inside for model in models_of(one)]
+
+
+def exists(path: str) -> bool:
+    """Say whether there is such a setting; `<name>` stands for any key of a map."""
+    known: list[type[BaseModel]] = [Settings]
+    for part in path.split("."):
+        if part == "<name>":
+            continue
+        fields = [model.model_fields[part] for model in known if part in model.model_fields]
+        if not fields:
+            return False
+        known = [model for field in fields for model in models_of(field.annotation)]
+    return True
+
+
+def test_every_component_has_a_page() -> None:
+    assert list(PAGES) == THERE
+
+
+def test_every_file_of_rules_is_some_pages() -> None:
+    assert {path.stem for path in RULES.glob("*.yml")} <= {name for files in PAGES.values() for name in files}
+
+
+@pytest.mark.parametrize("name", THERE)
+def test_every_page_names_each_of_its_alerts_with_its_runbook_and_its_severity(name: str) -> None:
+    text = page(name)
+    assert text.startswith("# ")
+    for alert, severity in alerts(*PAGES[name]).items():
+        assert f"runbooks/{alert}.md" in text, alert
+        said = re.findall(rf"\[{alert}\]\(\.\./runbooks/{alert}\.md\) \| (\w+)", text)
+        assert set(said) <= {severity}, alert
+
+
+@pytest.mark.parametrize("name", ["README", *THERE])
+def test_every_link_leads_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page(name)):
+        if not target.startswith("http") and target.removesuffix(".md") not in PAGES:
+            assert (FOLDER / target).exists(), target
+
+
+@pytest.mark.parametrize("name", THERE)
+def test_every_setting_that_is_named_is_one(name: str) -> None:
+    named = {span for span in SPAN.findall(page(name)) if span.partition(".")[0] in Settings.model_fields}
+    assert sorted(span for span in named if not exists(span) and not (ROOT / span).exists()) == []
+
+
+def test_settings_are_told_from_what_is_none() -> None:
+    assert exists("redis.<name>.policy") and exists("grafana.root_url") and exists("mqtt.queues.<name>.topics")
+    assert not exists("redis.<name>.polcy") and not exists("grafana.password")
+
+
+def test_the_index_names_every_page() -> None:
+    assert set(re.findall(r"\]\(([a-z]+)\.md\)", page("README"))) == set(PAGES) - {Path("README").stem}
