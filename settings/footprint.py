@@ -1,7 +1,7 @@
 """What a stack asks of its cluster: pods, processor time, memory and volumes, by component, also while a release is rolled out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -80,12 +80,11 @@ def _services(settings: "Settings") -> Iterator[Footprint]:
     if mqtt.where == "cluster":
         yield _part("mqtt", mqtt.members, 0, mqtt.resources, ("mqtt",), mqtt.volume.size, beside)
     if search.where == "cluster":
-        yield _part("elasticsearch", search.members, 0, search.resources, ("elasticsearch",), search.volume.size, beside)
+        part = _part("elasticsearch", search.members, 0, search.resources, ("elasticsearch",), search.volume.size, beside)
+        kept = search.keeps_snapshots
+        yield replace(part, storage=part.storage + bytes_of(kept.size)) if kept else part
         if search.snapshots:
-            kept = search.keeps_snapshots
             yield _part("elasticsearch-snapshots", 0, 1, SNAPSHOT_JOB, ("elasticsearch", "snapshots"))
-            if kept:
-                yield Footprint("elasticsearch-repository", 1, 0, Decimal(0), 0, bytes_of(kept.size), ("elasticsearch", "snapshots"))
     if (logs := settings.logs).where == "cluster":
         yield _part("loki", 1, 0, logs.resources, ("logs",), logs.volume.size, beside)
 

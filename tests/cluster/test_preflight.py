@@ -33,7 +33,7 @@ from settings import Settings, resolve
 from settings.loader import PROJECT, read_stack_file
 from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
 from settings.stack import Cluster, RegistryLogin
-from tests.cluster.trial import PRODUCT_IMAGES, overlay
+from tests.cluster.trial import PRODUCT_IMAGES, QUIET, overlay
 from tools.paths import ROOT
 from tools.progress import Progress
 
@@ -74,7 +74,8 @@ class Checkout:
         for part in ("product.yaml", "settings"):
             (folder / part).symlink_to(ROOT / part)
         added = started.embedded(PRODUCT_IMAGES).config()
-        self._base: dict[str, Any] = {"tier": "sandbox"} | {key.removeprefix(f"{PROJECT}:"): value for key, value in added.items()}
+        cluster = {key.removeprefix(f"{PROJECT}:"): value for key, value in added.items()}
+        self._base: dict[str, Any] = {"tier": "sandbox", **QUIET, **cluster}
 
     def say(self, said: Mapping[str, Any]) -> Path:
         """Write the stack's file: the sandbox's settings with others over them."""

@@ -15,7 +15,10 @@ from tests.engine.project import Project, Result
 
 PRODUCT_IMAGES = ("lamp", "postgres", "rabbitmq", "valkey")
 UP_SECONDS = 900
+QUIET: dict[str, Any] = {"metrics": {"where": "none"}, "elasticsearch": {"where": "none"}}
+"""What most tests do without, and would pay for with its start: nobody watches their stack, or searches in it."""
 BARE: dict[str, Any] = {
+    **QUIET,
     "postgres": {"where": "none"},
     "redis": {"jobs": {"where": "none"}},
     "mqtt": {"where": "none"},
@@ -27,8 +30,6 @@ BARE: dict[str, Any] = {
     "web": {"web": {"probes": {"ready": "/health/live"}}},
 }
 """A product of one web process and nothing else."""
-QUIET: dict[str, Any] = {"metrics": {"where": "none"}}
-"""What most tests do without: nobody watches their stack."""
 WATCHED: dict[str, Any] = {"metrics": {"where": "cluster"}, "logs": {"where": "cluster"}, "elasticsearch": {"where": "cluster"}}
 """A whole product that is watched."""
 

@@ -76,6 +76,7 @@ STACKS: dict[str, dict[str, Any]] = {
         "postgres": {"rotation": 2},
         "redis": {"jobs": {"rotation": 2}},
         "mqtt": {"rotation": 2},
+        "elasticsearch": {"rotation": 2},
         "app": {"rotation": 2},
     },
     "everything": {
@@ -561,7 +562,7 @@ class TestRelease:
         for pod in pods:
             if pod.component != "web":
                 continue
-            mounts = pod.spec["containers"][0]["volumeMounts"]
+            mounts = [one for one in pod.spec["containers"][0]["volumeMounts"] if not one.get("readOnly")]
             parts = [mount["subPath"] for mount in mounts]
             assert [mount["mountPath"] for mount in mounts] == folders
             assert len(set(parts)) == len(folders)
@@ -618,6 +619,8 @@ class TestNetwork:
             ("postgres", "postgres", 8008),
             ("mqtt", "mqtt", 4369),
             ("mqtt", "mqtt", 25672),
+            ("elasticsearch", "elasticsearch", 9300),
+            ("elasticsearch-snapshots", "elasticsearch", 9200),
             *((app, target, port) for app in APP for target, port in SERVED),
         }
 
@@ -628,7 +631,7 @@ class TestNetwork:
 
     def test_without_a_broker_nothing_is_open_towards_one(self) -> None:
         reached = matrix(rendered("no-broker"))
-        assert {port for _, _, port in reached} == {5432, 8008, 6379}
+        assert {port for _, _, port in reached} == {5432, 8008, 6379, 9200, 9300}
 
     def test_external_services_are_reached_by_address_and_by_the_app_alone(self) -> None:
         stack = rendered("external")
@@ -640,7 +643,7 @@ class TestNetwork:
     def test_only_the_app_reaches_the_internet_and_nothing_private(self) -> None:
         stack = rendered("sandbox")
         for pod in templates(stack):
-            is_app = pod.component not in ("postgres", "mqtt", "redis-jobs")
+            is_app = pod.component in APP
             assert stack.network.lets_out(pod.labels, "198.51.100.7", 587) is is_app, pod.component
             assert not stack.network.lets_out(pod.labels, "169.254.169.254", 80), pod.component
             if is_app:
@@ -659,14 +662,14 @@ class TestNetwork:
         assert opened == {("mqtt", 8883, "10.118.0.200"), ("mqtt", 8883, "203.0.113.9"), ("web", 3000, "10.118.0.200")}
 
 
-APP = ("web", "sidekiq-alerts", "consumer", "release")
-SERVED = (("postgres", 5432), ("redis-jobs", 6379), ("mqtt", 1883), ("mqtt", 5672), ("mqtt", 15672))
+APP = ("web", "sidekiq-alerts", "consumer", "release", "indexer")
+SERVED = (("postgres", 5432), ("redis-jobs", 6379), ("mqtt", 1883), ("mqtt", 5672), ("mqtt", 15672), ("elasticsearch", 9200))
 
 
 def matrix(stack: Rendered) -> set[tuple[str, str, int]]:
     """Every pair of pods of the stack that may talk, and the port."""
     pods, network = templates(stack), stack.network
-    ports = (5432, 8008, 6379, 1883, 5672, 8883, 15672, 15692, 4369, 25672, 3000, 443)
+    ports = (5432, 8008, 6379, 1883, 5672, 8883, 15672, 15692, 4369, 25672, 3000, 443, 9200, 9300)
     return {
         (source.component, target.component, port)
         for source in pods

@@ -62,7 +62,14 @@ class TestWhatThereIs:
 
     def test_an_app_without_metrics_of_its_own_has_no_panels_of_them(self) -> None:
         plain = made(
-            BARE | WATCHED | {"web": {"web": {"metrics": None}}, "sidekiq": {"alerts": {"metrics": None}}, "consumer": {"metrics": None}}
+            BARE
+            | WATCHED
+            | {
+                "web": {"web": {"metrics": None}},
+                "sidekiq": {"alerts": {"metrics": None}},
+                "consumer": {"metrics": None},
+                "elasticsearch": {"where": "none"},
+            }
         )
         used = {name for _, _, query in queries(plain) for name in metrics_of(query.plain())}
         assert not {name for name in used if name.startswith(("rails_", "puma_", "app_"))}

@@ -166,9 +166,9 @@ def test_the_same_tier_keeps_sizes_and_another_tier_says_its_own(root):
         postgres={"members": 5, "major": 16},
         redis={"cache": {"policy": "allkeys-lru", "config_var": "CACHE", "resources": {"memory": "2Gi"}}},
     )
-    add(root, budget={"cpu": "9", "memory": "20Gi", "storage": "100Gi"})
+    add(root, budget={"cpu": "12", "memory": "40Gi", "storage": "300Gi"})
     same, small = made(root)[1], made(root, tier="small")[1]
-    assert same["postgres"] == {"members": 5, "major": 16} and same["budget"]["memory"] == "20Gi"
+    assert same["postgres"] == {"members": 5, "major": 16} and same["budget"]["memory"] == "40Gi"
     assert small["postgres"] == {"major": 16} and "budget" not in small
     assert small["redis"] == {"cache": {"policy": "allkeys-lru", "config_var": "CACHE"}}
 

@@ -47,7 +47,7 @@ class TestPlacement:
 
 class TestVolumes:
     def test_every_claim_is_of_the_stacks_class_and_of_its_own_where_it_names_one(self) -> None:
-        assert classes(real()) == {"postgres": "fast", "mqtt": "ssd", "redis-jobs": "ssd"}
+        assert classes(real()) == {"postgres": "fast", "mqtt": "ssd", "redis-jobs": "ssd", "elasticsearch": "ssd", "loki": "ssd"}
 
     def test_without_a_class_the_clusters_default_is_taken(self) -> None:
         assert set(classes(rendered("production")).values()) == {None}

@@ -342,7 +342,7 @@ class TestRefusals:
                 "MQTT address alone: name AMQP_URL under app.secrets, or say consumer.mode: mqtt and replicas: 1",
             ),
             (
-                {"app": {"writable": ["/app/tmp"]}, "sidekiq": {"alerts": None}},
+                {"app": {"writable": ["/app/tmp"]}, "sidekiq": {"alerts": None}, "elasticsearch": {"where": "none"}},
                 "Pulumi.x.yaml: consumer.health.file: '/tmp/heartbeat' by default: "
                 "is in none of the folders under app.writable, and all else is read-only",
             ),
@@ -512,6 +512,9 @@ class TestSecrets:
             resolve("staging", said, ["DB_PASWORD"])
 
 
+OURS = ("lamp", "postgres", "valkey", "rabbitmq")
+
+
 class TestWhatAStackLacks:
     def test_context_secrets_and_digests_are_listed_one_sentence_each(self) -> None:
         made = resolve("staging", STAGING | {"app": {"secrets": ["SENTRY_DSN", "STRIPE_KEY"]}})
@@ -523,10 +526,11 @@ class TestWhatAStackLacks:
             "image postgres has no digest: pin it with `./sy images pin postgres -s staging`",
             "image valkey has no digest: pin it with `./sy images pin valkey -s staging`",
             "image rabbitmq has no digest: pin it with `./sy images pin rabbitmq -s staging`",
+            "image elasticsearch has no digest: pin it with `./sy images pin elasticsearch -s staging`",
         ]
 
     def test_a_stack_with_everything_lacks_nothing(self) -> None:
-        pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in ("lamp", "postgres", "valkey", "rabbitmq")}
+        pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in (*OURS, "elasticsearch")}
         made = resolve("staging", STAGING | {"cluster": {**NAMED, "context": "company"}, "images": {"pinned": pinned}})
         assert made.lacks(made.cures("staging"), []) == []
 
@@ -553,7 +557,7 @@ class TestWhatAStackLacks:
     def test_images_of_parts_that_are_absent_are_not_asked_for(self) -> None:
         off = {"where": "none"}
         said = STAGING | {"postgres": off, "mqtt": off, "consumer": off, "redis": {"jobs": off}, "sidekiq": None}
-        assert resolve("staging", said).image_names() == ["lamp"]
+        assert resolve("staging", said | {"elasticsearch": off}).image_names() == ["lamp"]
 
 
 SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18} | {
@@ -610,7 +614,7 @@ class TestQuantities:
             (("web", "web", "threads"), (1, 100), (0, 101)),
             (("mqtt", "session_expiry"), ("1s", "3650d"), ("0s", "3651d")),
             (("postgres", "members"), (1, 100), (0, 101)),
-            (("postgres", "max_connections"), (60, 5000), (19, 5001)),
+            (("postgres", "max_connections"), (70, 5000), (19, 5001)),
             (("redis", "jobs", "memory_share"), (0.1, 0.8), (0.09, 0.81)),
             (("app", "uid"), (1, 10100), (0, -1)),
             (("product",), ("a", "a" * 40), ("", "a" * 41)),

@@ -29,7 +29,7 @@ NO_APP: dict[str, Any] = {
 
 
 def made(said: dict[str, Any], stack: str = "x") -> Settings:
-    return resolve(stack, {"tier": "staging", "cluster": NAMED, **said})
+    return resolve(stack, {"tier": "staging", "cluster": NAMED, "elasticsearch": {"where": "none"}, **said})
 
 
 def refusal(said: dict[str, Any], stack: str = "x") -> list[str]:

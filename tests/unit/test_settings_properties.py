@@ -82,8 +82,8 @@ def mutation(draw: st.DrawFn) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def names(problem: str, path: tuple[Any, ...]) -> bool:
-    """Say whether a sentence names the key that was changed, something inside it, or what it belongs to."""
-    return any(dotted(path[:depth]) in problem for depth in range(min(2, len(path)), len(path) + 1))
+    """Say whether a sentence names the key that was changed, something inside it, or what it belongs to; or the budget of all parts."""
+    return ": budget." in problem or any(dotted(path[:depth]) in problem for depth in range(min(2, len(path)), len(path) + 1))
 
 
 class TestMutations:
