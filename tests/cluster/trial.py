@@ -30,7 +30,11 @@ BARE: dict[str, Any] = {
     "web": {"web": {"probes": {"ready": "/health/live"}}},
 }
 """A product of one web process and nothing else."""
-WATCHED: dict[str, Any] = {"metrics": {"where": "cluster"}, "logs": {"where": "cluster"}, "elasticsearch": {"where": "cluster"}}
+WATCHED: dict[str, Any] = {
+    "metrics": {"where": "cluster", "kubelet": False},
+    "logs": {"where": "cluster"},
+    "elasticsearch": {"where": "cluster"},
+}
 """A whole product that is watched."""
 
 

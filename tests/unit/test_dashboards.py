@@ -1,6 +1,7 @@
 """Dashboards: Grafana's model, queries that parse, and panels only for what the stack has."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from components.dashboards import Shown, dashboards
 from components.dashboards.panels import COLUMNS, Dashboard, Panel, Query, Row, Threshold
+from components.prometheus_configuration import _KUBELET_SERIES as KUBELET
 from settings import resolve
 from tests.unit.promql import metrics_of
 from tests.unit.promtool import check_rules
@@ -79,6 +81,14 @@ class TestWhatThereIs:
         used = {name for _, _, query in queries(made(BARE | WATCHED | {"postgres": outside})) for name in metrics_of(query.plain())}
         assert "pg_up" in used
         assert not {name for name in used if name.startswith("patroni_")}
+
+    def test_panels_of_containers_are_made_of_what_prometheus_keeps_of_the_kubelets_figures(self) -> None:
+        used = {name for panel in ALL["overview"].panels for query in panel.queries for name in metrics_of(query.plain())}
+        told = {name for name in used if name.startswith("container_")}
+        assert told == {"container_memory_working_set_bytes", "container_cpu_usage_seconds_total"}
+        assert all(re.fullmatch(KUBELET, name) for name in told)
+        without = made(WHOLE | {"metrics": {"where": "cluster", "kubelet": False}})["overview"]
+        assert not any("container_" in query.expr.replace("pod_container_", "") for panel in without.panels for query in panel.queries)
 
 
 class TestTheModel:
