@@ -37,6 +37,8 @@ COMPONENT = "mqtt"
 AMQP, MQTT, MQTT_TLS, MANAGEMENT, METRICS = 5672, 1883, 8883, 15672, 15692
 EPMD, DISTRIBUTION = 4369, 25672
 """Ports between members: Erlang's port mapper and its distribution protocol."""
+DEVICES = "mqtt-devices"
+"""The service that the canary is a client of: the port for devices, and none of those for the app."""
 START_WITHIN_SECONDS = 600
 """A member that starts alone waits up to five minutes for the others' data."""
 GRACE_SECONDS = 120
@@ -96,6 +98,8 @@ class MqttBroker(pulumi.ComponentResource):
     endpoint: MqttEndpoint
     watch: Watch
     """Its members' own figures, those of the declared queues one by one."""
+    canary: Endpoint | None
+    """The TLS listener as the canary sees it, with an account of its own; None without a canary."""
     public: dict[str, pulumi.Input[str | int]]
     """Where devices connect (`host`, `port`), and what they verify it with (`server_name`, and `ca`, a PEM certificate)."""
 
@@ -108,15 +112,21 @@ class MqttBroker(pulumi.ComponentResource):
         authority: CertificateAuthority,
         session: MqttSession | None,
         opts: pulumi.ResourceOptions | None = None,
+        *,
+        canary_topic: str | None = None,
     ) -> None:
-        """Make the broker that `args` describe, which devices dial by `host_names`; `session` is that of a consumer in mode mqtt."""
+        """Make the broker that `args` describe, which devices dial by `host_names`; `session` is that of a consumer in mode mqtt.
+
+        The canary publishes to `canary_topic`; None: there is no canary.
+        """
         super().__init__("switchyard:index:MqttBroker", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        accounts = {user: _Account(f"{name}-{user}", args.rotation, child) for user in ("app", "accounts", "monitor")}
+        users = ("app", "accounts", "monitor", *(("canary",) if canary_topic else ()))
+        accounts = {user: _Account(f"{name}-{user}", args.rotation, child) for user in users}
         dialled = certificate_names(host_names, site)
         volumes = [
             from_config("config", config_map(COMPONENT, COMPONENT, site, configuration(args, site), child)),
-            from_secret("definitions", _definitions(name, args, site, accounts, session, child)),
+            from_secret("definitions", _definitions(name, args, site, accounts, session, canary_topic, child)),
             from_secret("tls", authority.server_secret(name, COMPONENT, dialled, site, child)),
             empty_dir("tmp", "64Mi"),
         ]
@@ -132,7 +142,7 @@ class MqttBroker(pulumi.ComponentResource):
 
         inner = {"epmd": (EPMD, EPMD), "distribution": (DISTRIBUTION, DISTRIBUTION)}
         service(f"{name}-members", MEMBERS, COMPONENT, site, inner, child, headless=True)
-        outer = {"amqp": (AMQP, AMQP), "mqtt": (MQTT, MQTT), "management": (MANAGEMENT, MANAGEMENT)}
+        outer = {"amqp": (AMQP, AMQP), "mqtt": (MQTT, MQTT), "mqtts": (MQTT_TLS, MQTT_TLS), "management": (MANAGEMENT, MANAGEMENT)}
         service(name, COMPONENT, COMPONENT, site, outer, child)
         public = _public_service(name, args, site, child)
         network.among_members(name, COMPONENT, site, [EPMD, DISTRIBUTION], child)
@@ -149,6 +159,21 @@ class MqttBroker(pulumi.ComponentResource):
             accounts_password=accounts["accounts"].password,
             fingerprint=str(args.rotation),
         )
+        self.canary = None
+        if canary_topic:
+            self.canary = Endpoint(
+                service=DEVICES,
+                host=COMPONENT,
+                port=MQTT_TLS,
+                user=known.account("canary", args.rotation),
+                password=accounts["canary"].password,
+                tls="verify-full",
+                ca=authority.certificate,
+                fingerprint=str(args.rotation),
+            )
+            labels = self.canary.client_labels
+            network.allow_in(f"{name}-canary-in", COMPONENT, site, [network.pods(labels)], [MQTT_TLS], child)
+            network.allow_out(f"{name}-canary-out", COMPONENT, site, labels, [network.pods(site.selector(COMPONENT))], [MQTT_TLS], child)
         self.public = {
             "host": public.status.apply(_address),
             "port": MQTT_TLS,
@@ -208,13 +233,19 @@ def certificate_names(host_names: Sequence[str], site: Site) -> list[str]:
 
 
 def _definitions(
-    name: str, args: Mqtt, site: Site, accounts: dict[str, _Account], session: MqttSession | None, opts: pulumi.ResourceOptions
+    name: str,
+    args: Mqtt,
+    site: Site,
+    accounts: dict[str, _Account],
+    session: MqttSession | None,
+    canary_topic: str | None,
+    opts: pulumi.ResourceOptions,
 ) -> str:
     """Make the Secret with all that is imported at a start, and return its name."""
     topic = session.topic if session else None
 
     def files(hashes: Mapping[str, str], monitor: str, client_id: str) -> dict[str, str]:
-        return known.files(known.declared(args.queues, (client_id, topic) if topic else None), hashes, monitor, args.rotation)
+        return known.files(known.declared(args.queues, (client_id, topic) if topic else None), hashes, monitor, args.rotation, canary_topic)
 
     made = pulumi.Output.all(
         hashes=pulumi.Output.all(**{role: made.hashed for role, made in accounts.items()}),

@@ -35,6 +35,8 @@ class User:
     configure: str = "^$"
     write: str = "^$"
     read: str = "^$"
+    topic: str = ""
+    """The one MQTT topic that it may publish to; empty: its rights over EXCHANGE are for all topics."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,24 +110,33 @@ def monitor_user(hashed: str, generation: int = 1) -> User:
     return User(name=account("monitor", generation), password_hash=hashed, tags=("monitoring",))
 
 
+def canary_user(hashed: str, topic: str, generation: int = 1) -> User:
+    """Return the canary's user: it publishes to its topic, and to no other; it subscribes to nothing."""
+    return User(name=account("canary", generation), password_hash=hashed, write=f"^{re.escape(EXCHANGE)}$", topic=topic)
+
+
 def definitions(users: Sequence[User], queues: Sequence[DeclaredQueue]) -> str:
     """Return definitions.json. It is imported at every start: users and permissions are overwritten, queues and bindings added."""
     content = {
         "vhosts": [{"name": VHOST}],
         "users": [_user(user) for user in users],
         "permissions": [_permission(user) for user in users],
+        "topic_permissions": [_topic_permission(user) for user in users if user.topic],
         "queues": [_queue(queue) for queue in queues],
         "bindings": [_binding(queue, key) for queue in queues for key in queue.routing_keys],
     }
     return json.dumps(content, indent=1)
 
 
-def files(queues: Sequence[DeclaredQueue], hashes: Mapping[str, str], monitor: str, generation: int = 1) -> dict[str, str]:
+def files(
+    queues: Sequence[DeclaredQueue], hashes: Mapping[str, str], monitor: str, generation: int = 1, canary_topic: str | None = None
+) -> dict[str, str]:
     """Return the files of the broker's Secret, for the users' password hashes by role and the monitor's password."""
     users = [
         app_user(hashes["app"], queues, generation),
         accounts_user(hashes["accounts"], generation),
         monitor_user(hashes["monitor"], generation),
+        *([canary_user(hashes["canary"], canary_topic, generation)] if canary_topic else []),
     ]
     prober = account("monitor", generation)
     return {
@@ -169,6 +180,11 @@ def _user(user: User) -> dict[str, Any]:
 
 def _permission(user: User) -> dict[str, str]:
     return {"user": user.name, "vhost": VHOST, "configure": user.configure, "write": user.write, "read": user.read}
+
+
+def _topic_permission(user: User) -> dict[str, str]:
+    written = f"^{re.escape(routing_key(user.topic))}$"
+    return {"user": user.name, "vhost": VHOST, "exchange": EXCHANGE, "write": written, "read": "^$"}
 
 
 def _queue(queue: DeclaredQueue) -> dict[str, Any]:

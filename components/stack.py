@@ -8,6 +8,7 @@ from pulumi_kubernetes import core, meta
 
 from components import alertmanager, ownership, prometheus
 from components.alertmanager import Alertmanager
+from components.canary import Canary
 from components.certificates import CertificateAuthority
 from components.consumer import Consumer, mqtt_session
 from components.dashboards import Shown, dashboards
@@ -28,7 +29,8 @@ from components.sidekiq import Sidekiq
 from components.site import Secrets, Site
 from components.watch import Watch, volumes
 from components.watching import exporters
-from settings import logs
+from settings import canary, logs
+from settings.backing import External
 from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
 from settings.stack import RegistryLogin, Settings
 
@@ -48,6 +50,7 @@ class Stack(pulumi.ComponentResource):
         self.ready: list[pulumi.Resource] = []
         self.authority: CertificateAuthority | None = None
         self.watched: list[Watch] = []
+        self.canary: Endpoint | None = None
         self.asked: dict[str, Endpoint] = {}
         """Servers that tell their figures through an exporter, each with the account that it logs in with."""
         self.logs: LogStore | None = None
@@ -61,6 +64,7 @@ class Stack(pulumi.ComponentResource):
         self._elasticsearch(args, site, secrets)
         self._logs(args, site, secrets)
         app = self._app(args, site, secrets, session)
+        self._canary(args, site, app)
         self._grafana(args, site)
         self._metrics(args, site, secrets)
 
@@ -125,15 +129,26 @@ class Stack(pulumi.ComponentResource):
 
     def _mqtt(self, args: Settings, site: Site, secrets: Secrets, session: MqttSession | None) -> MqttBroker | None:
         if args.mqtt.where == "cluster":
-            broker = MqttBroker("mqtt", args.mqtt, site, args.device_host_names, self._authority(site), session, self.child)
+            topic = args.canary.topic if args.canary.where == "cluster" else None
+            broker = MqttBroker(
+                "mqtt", args.mqtt, site, args.device_host_names, self._authority(site), session, self.child, canary_topic=topic
+            )
+            self.canary = broker.canary
             self.watched.append(broker.watch)
             self._uses(broker.endpoint, broker.endpoint.config_vars(args.mqtt))
             return broker
         if args.mqtt.where == "external" and args.mqtt.external:
             endpoint = MqttEndpoint.external("mqtt", args.mqtt.external, secrets)
             self._external("mqtt", endpoint, site)
+            if args.canary.where == "cluster":
+                self.canary = self._own_account(args.canary, args.mqtt.external, secrets)
             self._uses(endpoint, endpoint.config_vars(args.mqtt))
         return None
+
+    def _own_account(self, said: canary.Canary, broker: External, secrets: Secrets) -> Endpoint:
+        """Return somebody else's broker as the canary sees it."""
+        own = broker.model_copy(update={"user": said.user, "password": said.password})
+        return Endpoint.external("mqtt", own, secrets)
 
     def _elasticsearch(self, args: Settings, site: Site, secrets: Secrets) -> None:
         if args.elasticsearch.where == "cluster":
@@ -152,6 +167,12 @@ class Stack(pulumi.ComponentResource):
             self.watched.append(made.watch)
         elif args.logs.where == "shared" and args.logs.namespace:
             self.logs = shared("loki", args.logs.namespace, site, self.child)
+
+    def _canary(self, args: Settings, site: Site, app: RailsApp) -> None:
+        said = args.canary
+        if said.where == "cluster" and self.canary is not None and said.web in args.web:
+            made = Canary("canary", said, site, self.canary, args.web[said.web], app.release, self.child)
+            self.watched.append(made.watch)
 
     def _grafana(self, args: Settings, site: Site) -> None:
         if args.grafana.where == "none":

@@ -103,6 +103,8 @@ def _watching(settings: "Settings") -> Iterator[Footprint]:
         yield _part("alertmanager", 1, 0, alerts.resources, ("alerts",), alerts.volume.size, beside)
     for name, (first, *others) in exporters(settings).items():
         yield _part(name, 1, 0, first, ("metrics",), always=others)
+    if settings.canary.where == "cluster":
+        yield _part("canary", 1, 0, settings.canary.resources, ("canary",))
     if settings.grafana.where == "cluster":
         yield _part("grafana", 1, SURGE, settings.grafana.resources, ("grafana",))
 

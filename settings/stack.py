@@ -10,6 +10,7 @@ from pydantic import Field
 from settings.alerts import Alerts
 from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPool, Web, Worker
 from settings.backing import NOWHERE, Backing, Mqtt, Postgres, Redis, beside
+from settings.canary import Canary
 from settings.cures import Cures
 from settings.elasticsearch import Elasticsearch
 from settings.footprint import Footprint, footprint
@@ -155,6 +156,8 @@ class Settings(Model):
     """Where metrics and logs are looked at."""
     alerts: Alerts = Alerts()
     """Who is told when something is wrong."""
+    canary: Canary = Canary()
+    """A synthetic fall every minute."""
     edge: Edge = Edge()
     """Who may reach the web processes."""
 
@@ -182,14 +185,16 @@ class Settings(Model):
         login = [self.images.login.password] if self.images.login else []
         alerts = self.alerts.secrets if self.alerting else []
         search = self.elasticsearch.snapshot_secrets
-        return sorted({*self.app.secrets, *external, *login, *alerts, *self.logs.secrets(), *search})
+        canary = [self.canary.password] if self.canary.where == "cluster" and self.canary.password else []
+        return sorted({*self.app.secrets, *external, *login, *alerts, *self.logs.secrets(), *search, *canary})
 
     def known_secrets(self) -> list[str]:
         """Return the names of all secrets that may be set: also those of external services that are only written down.
 
         So one word takes a service back into the cluster, and the same word gives it away again.
         """
-        return sorted({*self.secret_names(), *self.alerts.secrets, *(password for _, password in self._passwords())})
+        canary = [self.canary.password] if self.canary.password else []
+        return sorted({*self.secret_names(), *self.alerts.secrets, *canary, *(password for _, password in self._passwords())})
 
     def _passwords(self) -> list[tuple[Backing, str]]:
         services = [self.postgres, self.mqtt, self.elasticsearch, *self.redis.values()]
@@ -203,7 +208,8 @@ class Settings(Model):
         names += ["rabbitmq"] if self.mqtt.where == "cluster" else []
         names += [self.elasticsearch.image] if self.elasticsearch.where == "cluster" else []
         names += ["loki"] if self.logs.where == "cluster" else []
-        names += ["prometheus", "exporters", "kube-state-metrics", "alertmanager"] if self.alerting else []
+        names += ["prometheus", "kube-state-metrics", "alertmanager"] if self.alerting else []
+        names += ["exporters"] if self.alerting or self.canary.where == "cluster" else []
         return names + (["grafana"] if self.grafana.where == "cluster" else [])
 
     def unpinned_images(self) -> list[str]:

@@ -305,9 +305,10 @@ def from_config(name: str, config_map: pulumi.Input[str], mode: int = 0o444) -> 
     return core.v1.VolumeArgs(name=name, config_map=core.v1.ConfigMapVolumeSourceArgs(name=config_map, default_mode=mode))
 
 
-def from_secret(name: str, secret: pulumi.Input[str], mode: int = 0o440) -> core.v1.VolumeArgs:
-    """Return a volume with a Secret's keys as files, readable by the pod's group."""
-    return core.v1.VolumeArgs(name=name, secret=core.v1.SecretVolumeSourceArgs(secret_name=secret, default_mode=mode))
+def from_secret(name: str, secret: pulumi.Input[str], mode: int = 0o440, *, keys: Mapping[str, str] | None = None) -> core.v1.VolumeArgs:
+    """Return a volume with a Secret's keys as files, readable by the pod's group; `keys` names those that are taken, and their files."""
+    items = [core.v1.KeyToPathArgs(key=key, path=path) for key, path in (keys or {}).items()] or None
+    return core.v1.VolumeArgs(name=name, secret=core.v1.SecretVolumeSourceArgs(secret_name=secret, default_mode=mode, items=items))
 
 
 def projected(name: str, config_map: str, secret: str, mode: int = 0o440) -> core.v1.VolumeArgs:

@@ -102,7 +102,9 @@ def test_named_once_more_the_old_redis_goes_and_the_new_one_is_protected(checkou
 
 def test_a_queue_that_is_dropped_is_named_as_long_as_it_holds_messages(trial: Trial, installation: Installation) -> None:
     said, others = read_stack_file(trial.file)
-    dropping = resolve(trial.name, overlay(said, {"mqtt": {"queues": {"falls": None}}, "consumer": {"where": "none"}}), others)
+    dropping = resolve(
+        trial.name, overlay(said, {"mqtt": {"queues": {"falls": None}}, "consumer": {"where": "none"}, "canary": {"where": "none"}}), others
+    )
     keeping = resolve(trial.name, said, others)
     assert broker.full_queues(trial.kubectl, dropping) == []
     replicas = next(one["spec"]["replicas"] for one in installation.objects("deployments") if one["metadata"]["name"] == "consumer")

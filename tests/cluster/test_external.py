@@ -157,6 +157,7 @@ def settings(servers: Servers) -> dict[str, Any]:
         "mqtt": external("rabbitmq"),
         "elasticsearch": external("elasticsearch", version="8.19.21"),
         "consumer": {"mode": "mqtt", "replicas": 1},
+        "canary": {"where": "none"},
     }
 
 

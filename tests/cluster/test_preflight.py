@@ -49,6 +49,7 @@ APP_ALONE = {
     "redis": {"jobs": {"where": "none"}},
     "mqtt": {"where": "none"},
     "consumer": {"where": "none"},
+    "canary": {"where": "none"},
     "sidekiq": {"alerts": None},
 }
 

@@ -23,6 +23,7 @@ BARE: dict[str, Any] = {
     "redis": {"jobs": {"where": "none"}},
     "mqtt": {"where": "none"},
     "consumer": {"where": "none"},
+    "canary": {"where": "none"},
     "sidekiq": {"alerts": None},
     "release": {"command": []},
     # The demo app boots without its services, but not without their addresses.

@@ -87,7 +87,7 @@ def test_settings_of_the_stack_file_reach_the_resources_through_all_layers(proje
 
 def test_a_product_without_consumer_and_broker_is_a_valid_stack(project: Project) -> None:
     project.init("staging")
-    project.say("staging", {"consumer": {"where": "none"}, "mqtt": {"where": "none"}})
+    project.say("staging", {"consumer": {"where": "none"}, "canary": {"where": "none"}, "mqtt": {"where": "none"}})
     preview = project.preview("staging")
     assert preview.code == 0, preview.text
     assert [one["urn"] for one in preview.resources if re.search(r"mqtt|consumer|authority", one["urn"])] == []
@@ -100,6 +100,7 @@ def test_a_product_whose_services_are_all_external_previews_and_asks_for_their_s
         "staging",
         {
             "consumer": {"where": "none"},
+            "canary": {"where": "none"},
             "mqtt": {"where": "none"},
             "postgres": {"where": "external", "external": {"host": "db.example.com", "port": 5432, "user": "u", "password": "DB_PASSWORD"}},
             "redis": {"jobs": {"where": "external", "external": {"host": "redis.example.com", "port": 6380, "password": "REDIS_PASSWORD"}}},

@@ -11,7 +11,7 @@ from tests.engine.state import pretend
 KEPT = {"Namespace": "lamp-staging", "PrivateKey": "authority-key", "SelfSignedCert": "authority-certificate"}
 EXTERNAL = {"postgres": {"where": "external", "external": {"host": "db.example.com", "port": 5432}}}
 CACHE = {"redis": {"jobs": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}}}
-NO_BROKER = {"mqtt": {"where": "none"}, "consumer": {"where": "none"}}
+NO_BROKER = {"mqtt": {"where": "none"}, "consumer": {"where": "none"}, "canary": {"where": "none"}}
 REPLACED = "unable to replace resource"
 DELETED = "cannot be deleted"
 

@@ -84,7 +84,7 @@ def test_another_namespace_replaces_what_holds_data(trying: Trying) -> None:
 
 
 def test_a_broker_that_is_turned_off_is_refused_and_the_comment_says_so_and_what_it_would_have_deleted(trying: Trying) -> None:
-    preview = trying.preview({"mqtt": {"where": "none"}, "consumer": {"where": "none"}})
+    preview = trying.preview({"mqtt": {"where": "none"}, "consumer": {"where": "none"}, "canary": {"where": "none"}})
     assert named(preview, Risk.DATA) == ["delete StatefulSet mqtt"]
     assert named(preview, Risk.CONSUMER) in ([], ["delete Deployment consumer"])
     text = markdown([preview])

@@ -54,6 +54,7 @@ EXTERNAL = {
         "external": {"host": "search.example.com", "port": 9243, "user": "u", "password": "SEARCH_PASSWORD", "tls": "verify-full"},
     },
     "consumer": {"mode": "mqtt", "replicas": 1},
+    "canary": {"password": "CANARY_PASSWORD"},
     "app": {"secrets": ["SENTRY_DSN"]},
 }
 BUCKET = {
@@ -68,7 +69,13 @@ STACKS: dict[str, dict[str, Any]] = {
     "staging": {"tier": "staging", "cluster": NAMED, "edge": {"namespaces": ["envoy-gateway-system"]}},
     "production": {"tier": "production", "cluster": NAMED, "images": {"pull_secrets": ["registry"]}},
     "mqtt-mode": {"tier": "staging", "cluster": NAMED, "consumer": {"mode": "mqtt", "replicas": 1}, "mqtt": {"queues": {"falls": None}}},
-    "no-broker": {"tier": "staging", "cluster": NAMED, "consumer": {"where": "none"}, "mqtt": {"where": "none"}},
+    "no-broker": {
+        "tier": "staging",
+        "cluster": NAMED,
+        "consumer": {"where": "none"},
+        "mqtt": {"where": "none"},
+        "canary": {"where": "none"},
+    },
     "external": {"tier": "staging", "cluster": NAMED, **EXTERNAL},
     "watched-outside": {"tier": "staging", "cluster": NAMED, **EXTERNAL, "metrics": {"where": "cluster"}},
     "rotated": {
@@ -138,6 +145,7 @@ STACKS: dict[str, dict[str, Any]] = {
     },
 }
 SECRET_NAMES = (
+    "CANARY_PASSWORD",
     "SNAPSHOTS_ACCESS_KEY",
     "SNAPSHOTS_SECRET_KEY",
     "PAGERDUTY_ROUTING_KEY",
@@ -480,7 +488,7 @@ class TestSecretsStaySecret:
         stack = rendered("external")
         [made] = [one for one in stack.of("ConfigMap") if one.name.startswith("app-ca")]
         assert made.inputs["data"] == {"postgres.pem": CA, "mqtt.pem": CA} and made.inputs["immutable"]
-        for pod in templates(stack):
+        for pod in of_the_app(stack):
             [mount] = [mount for mount in pod.spec["containers"][0]["volumeMounts"] if mount["mountPath"] == "/etc/switchyard/ca"]
             [volume] = [volume for volume in pod.spec["volumes"] if volume["name"] == mount["name"]]
             assert mount["readOnly"] and volume["configMap"]["name"] == made.kube_name, pod.component
@@ -525,7 +533,7 @@ class TestRelease:
         alone = {name for name, said in settings.processes.items() if said.singleton}
         alone |= {"consumer"} if settings.consumer.alone else set()
         # Two exporters of the same figures would double every sum.
-        alone |= set(exporters(settings))
+        alone |= {*exporters(settings), "canary"}
         for one in stack.of("Deployment"):
             strategy = one.inputs["spec"]["strategy"]
             assert strategy["type"] == ("Recreate" if one.kube_name in alone else "RollingUpdate"), one.name
@@ -621,6 +629,8 @@ class TestNetwork:
             ("mqtt", "mqtt", 25672),
             ("elasticsearch", "elasticsearch", 9300),
             ("elasticsearch-snapshots", "elasticsearch", 9200),
+            ("canary", "mqtt", 8883),
+            ("canary", "web", 3000),
             *((app, target, port) for app in APP for target, port in SERVED),
         }
 
@@ -635,8 +645,8 @@ class TestNetwork:
 
     def test_external_services_are_reached_by_address_and_by_the_app_alone(self) -> None:
         stack = rendered("external")
-        assert matrix(stack) == set()
-        for pod in templates(stack):
+        assert matrix(stack) == {("canary", "web", 3000)}
+        for pod in of_the_app(stack):
             assert all(stack.network.lets_out(pod.labels, "198.51.100.7", port) for port in (443, 5432, 6380, 8883, 9243)), pod.component
             assert not stack.network.lets_out(pod.labels, "203.0.113.7", 8883), f"{pod.component}: outside mqtt.external.ranges"
 
@@ -664,6 +674,12 @@ class TestNetwork:
 
 APP = ("web", "sidekiq-alerts", "consumer", "release", "indexer")
 SERVED = (("postgres", 5432), ("redis-jobs", 6379), ("mqtt", 1883), ("mqtt", 5672), ("mqtt", 15672), ("elasticsearch", 9200))
+
+
+def of_the_app(stack: Rendered) -> list[PodTemplate]:
+    """The pods that run the app's image."""
+    image = stack.settings.images.reference("lamp")
+    return [pod for pod in templates(stack) if pod.spec["containers"][0]["image"] == image]
 
 
 def matrix(stack: Rendered) -> set[tuple[str, str, int]]:

@@ -65,7 +65,7 @@ class TestQueues:
         assert not broker.wanted("tumbles", self.SAID)
 
     def test_without_a_broker_no_queue_is_wanted(self) -> None:
-        without = {"mqtt": {"where": "none"}, "consumer": {"where": "none"}}
+        without = {"mqtt": {"where": "none"}, "consumer": {"where": "none"}, "canary": {"where": "none"}}
         assert not broker.wanted("falls", resolve("staging", {"tier": "staging", "cluster": {"identifier": "c"}} | without))
 
     def test_a_session_is_wanted_as_long_as_the_consumer_speaks_mqtt(self) -> None:

@@ -130,7 +130,7 @@ class TestSettings:
         said = {"host": "x.example.com", "port": 1, "tls": "verify-full", "ca": CA, "password": "PASSWORD"}
         service = {"where": "external", "external": said}
         names = ("postgres", "mqtt", "elasticsearch")
-        consumer = {"consumer": {"where": "none"}}
+        consumer = {"consumer": {"where": "none"}, "canary": {"where": "none"}}
         settings: Settings = resolve("staging", STACK | consumer | dict.fromkeys(names, service) | {"redis": {"jobs": service}})
         stated = External.model_validate(said)
         made: dict[str, str] = {}

@@ -228,8 +228,8 @@ def test_a_rotation_leaves_the_users_alone_that_readers_of_the_release_before_lo
         probed = re.findall(r'user = "([^:]+):', content["probe"] + content["members"])
         return [user["name"] for user in json.loads(content["definitions.json"])["users"]], probed
 
-    assert users(plain) == (["app", "accounts", "monitor"], ["monitor", "monitor"])
-    assert users(rotated) == (["app-2", "accounts-2", "monitor-2"], ["monitor-2", "monitor-2"])
+    assert users(plain) == (["app", "accounts", "monitor", "canary"], ["monitor", "monitor"])
+    assert users(rotated) == (["app-2", "accounts-2", "monitor-2", "canary-2"], ["monitor-2", "monitor-2"])
     config = named(rotated, "Secret", "app-config").inputs["stringData"]
     assert config["AMQP_URL"].startswith("amqp://app-2:")
     assert config["MQTT_MANAGEMENT_URL"].startswith("http://accounts-2:")

@@ -64,7 +64,11 @@ class TestWhatThereIs:
         [
             (WATCHED | {"grafana": {"where": "none"}}, "grafana", "has no grafana: grafana.where is none; `./sy open` knows prometheus"),
             (BARE | {"metrics": {"where": "none"}}, "prometheus", "has no prometheus: metrics.where is none"),
-            (BARE | {"consumer": {"where": "none"}, "mqtt": {"where": "none"}}, "rabbitmq", "has no rabbitmq: mqtt.where is none"),
+            (
+                BARE | {"consumer": {"where": "none"}, "canary": {"where": "none"}, "mqtt": {"where": "none"}},
+                "rabbitmq",
+                "has no rabbitmq: mqtt.where is none",
+            ),
             (WATCHED, "grafna", "there is nothing called 'grafna' to open; `./sy open` knows grafana, prometheus"),
         ],
     )

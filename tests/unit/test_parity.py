@@ -32,7 +32,7 @@ NEVER = {
     ),
     "version": ({"postgres": {"major": 16}}, "Version/postgres major", "same version"),
     "policy": ({"app": {"egress_ports": [443]}}, "NetworkPolicy/app-saas spec.egress[TCP/443]", "policies"),
-    "component": ({"consumer": {"where": "none"}}, "Deployment/consumer", "same components"),
+    "component": ({"consumer": {"where": "none"}, "canary": {"where": "none"}}, "Deployment/consumer", "same components"),
     "service": ({"redis": {"cache": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}}}, "StatefulSet/redis-cache", "same components"),
     "user": ({"app": {"uid": 10200}}, "Deployment/web spec.template.spec.securityContext.runAsUser", "policies"),
 }

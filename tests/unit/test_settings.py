@@ -77,13 +77,13 @@ class TestLayers:
         assert not resolve("staging", STAGING | {"sidekiq": {"alerts": None}}).sidekiq
 
     def test_null_for_all_web_processes_leaves_none(self) -> None:
-        assert resolve("staging", STAGING | {"web": None}).web == {}
+        assert resolve("staging", STAGING | {"web": None, "canary": {"where": "none"}}).web == {}
 
     def test_null_brings_the_code_default_back(self) -> None:
         assert resolve("sandbox", {"tier": "sandbox", "postgres": {"members": None}}).postgres.members == 3
 
     def test_where_none_turns_a_component_off_and_keeps_what_was_said_of_it(self) -> None:
-        made = resolve("staging", STAGING | {"consumer": {"where": "none"}, "mqtt": {"where": "none"}})
+        made = resolve("staging", STAGING | {"consumer": {"where": "none"}, "mqtt": {"where": "none"}, "canary": {"where": "none"}})
         assert made.mqtt.where == "none"
         assert "rabbitmq" not in made.image_names()
         assert made.mqtt.queues
@@ -294,7 +294,10 @@ class TestRefusals:
         ("said", "sentence"),
         [
             ({"consumer": {"queue": "fals"}}, "Pulumi.x.yaml: consumer.queue: 'fals': no such queue under mqtt.queues (falls)"),
-            ({"mqtt": {"where": "none"}}, "Pulumi.x.yaml: consumer.mode: 'amqp' by default: needs a broker, but mqtt.where is none"),
+            (
+                {"mqtt": {"where": "none"}, "canary": {"where": "none"}},
+                "Pulumi.x.yaml: consumer.mode: 'amqp' by default: needs a broker, but mqtt.where is none",
+            ),
             (
                 {"consumer": {"mode": "mqtt", "replicas": 1}},
                 "Pulumi.x.yaml: consumer.mode: 'mqtt': reads its session and not the queue 'falls', which would fill up: "
@@ -337,7 +340,7 @@ class TestRefusals:
                 "Pulumi.x.yaml: sidekiq.alerts.config.RAILS_MAX_THREADS: say sidekiq.alerts.concurrency instead",
             ),
             (
-                {"mqtt": {"where": "external", "external": {"host": "mqtt", "port": 8883}}},
+                {"mqtt": {"where": "external", "external": {"host": "mqtt", "port": 8883}}, "canary": {"where": "none"}},
                 "Pulumi.x.yaml: consumer.mode: 'amqp' by default: needs an AMQP address, and an external broker is known by its "
                 "MQTT address alone: name AMQP_URL under app.secrets, or say consumer.mode: mqtt and replicas: 1",
             ),
@@ -358,7 +361,11 @@ class TestRefusals:
         assert resolve("x", STAGING | said).sidekiq
 
     def test_an_external_broker_may_be_read_by_amqp_with_an_address_of_its_own(self) -> None:
-        said = {"mqtt": {"where": "external", "external": {"host": "mqtt", "port": 8883}}, "app": {"secrets": ["AMQP_URL"]}}
+        said = {
+            "mqtt": {"where": "external", "external": {"host": "mqtt", "port": 8883}},
+            "app": {"secrets": ["AMQP_URL"]},
+            "canary": {"where": "none"},
+        }
         assert resolve("staging", STAGING | said).mqtt.where == "external"
 
     @pytest.mark.parametrize("stack", ["acme.production", "Bright-Homes", "bright_homes", "a" * 90, "ends-"])
@@ -527,10 +534,11 @@ class TestWhatAStackLacks:
             "image valkey has no digest: pin it with `./sy images pin valkey -s staging`",
             "image rabbitmq has no digest: pin it with `./sy images pin rabbitmq -s staging`",
             "image elasticsearch has no digest: pin it with `./sy images pin elasticsearch -s staging`",
+            "image exporters has no digest: pin it with `./sy images pin exporters -s staging`",
         ]
 
     def test_a_stack_with_everything_lacks_nothing(self) -> None:
-        pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in (*OURS, "elasticsearch")}
+        pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in (*OURS, "elasticsearch", "exporters")}
         made = resolve("staging", STAGING | {"cluster": {**NAMED, "context": "company"}, "images": {"pinned": pinned}})
         assert made.lacks(made.cures("staging"), []) == []
 
@@ -556,7 +564,7 @@ class TestWhatAStackLacks:
 
     def test_images_of_parts_that_are_absent_are_not_asked_for(self) -> None:
         off = {"where": "none"}
-        said = STAGING | {"postgres": off, "mqtt": off, "consumer": off, "redis": {"jobs": off}, "sidekiq": None}
+        said = STAGING | {"postgres": off, "mqtt": off, "consumer": off, "canary": off, "redis": {"jobs": off}, "sidekiq": None}
         assert resolve("staging", said | {"elasticsearch": off}).image_names() == ["lamp"]
 
 

@@ -21,6 +21,7 @@ NO_APP: dict[str, Any] = {
     "web": None,
     "sidekiq": None,
     "consumer": {"where": "none"},
+    "canary": {"where": "none"},
     "release": None,
     "mqtt": {"where": "none"},
     "redis": None,
