@@ -61,13 +61,20 @@ class Loki:
 
     def ask(self, path: str, **params: object) -> Any:
         """Return what it answers; AwayError when it does not."""
-        request = urllib.request.Request(f"{self.url}{path}?{urlencode(params)}", headers={"X-Scope-OrgID": self.tenant})
+        try:
+            return json.loads(self.text(f"{path}?{urlencode(params)}"))
+        except ValueError as error:
+            raise AwayError(str(error)) from None
+
+    def text(self, path: str) -> str:
+        """Return what it answers to a path, as text; AwayError when it does not."""
+        request = urllib.request.Request(f"{self.url}{path}", headers={"X-Scope-OrgID": self.tenant})
         try:
             with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-                return json.load(answer)
+                return cast("bytes", answer.read()).decode()
         except urllib.error.HTTPError as error:
             raise AwayError(f"{error.code} {error.read().decode(errors='replace').strip()[:200]}") from None
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise AwayError(str(getattr(error, "reason", error))) from None
 
     def _page(self, query: str, start: int, end: int) -> Iterable[Line]:

@@ -19,6 +19,7 @@ LARGEST_LINE = 2**20
 """Bytes of a line that are kept together; what is longer arrives in pieces of this size, which Loki cuts."""
 FEATURES = "stanza.synchronousLogEmitter"
 """With it a line is on the disk, in the queue, before the file's offset is written down: a killed collector loses none."""
+NO_DELETION = "deletion is not available for this tenant"
 _KIND, _POD, _CONTAINER = ("k8s.namespace.name", "k8s.pod.name", "k8s.container.name")
 _POD_OF = r"^(?P<component>.+?)(?:-[a-z0-9]{6,10}-[a-z0-9]{5}|-[0-9]{6,10}-[a-z0-9]{5}|-[a-z0-9]{5}|-[0-9]+)$"
 """The component in the name of a Deployment's, CronJob's, Job's or StatefulSet's pod."""
@@ -65,7 +66,7 @@ def configuration(said: ClusterSettings, routes: Sequence[Route]) -> str:
             exporters[f"otlp_http/{lane}"] = _exporter(said, route)
             pipelines[f"logs/{lane}"] = {
                 "receivers": [f"file_log/{lane}"],
-                "processors": ["memory_limiter"],
+                "processors": ["memory_limiter", "transform"],
                 "exporters": [f"otlp_http/{lane}"],
             }
     document = {
@@ -80,7 +81,11 @@ def configuration(said: ClusterSettings, routes: Sequence[Route]) -> str:
             },
         },
         "receivers": receivers,
-        "processors": {"memory_limiter": {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20}},
+        "processors": {
+            "memory_limiter": {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20},
+            # When it was read. A line that is read again, after a collector was killed, must be the same line to Loki, which keeps it once.
+            "transform": {"log_statements": ["set(log.observed_time_unix_nano, 0)"]},
+        },
         "exporters": exporters,
         "service": {
             "extensions": ["health_check", "file_storage"],
@@ -125,6 +130,9 @@ def _receiver(said: ClusterSettings, component: str, files: Sequence[str], other
 def _operators(component: str) -> Iterator[dict[str, Any]]:
     """Yield what is done to each line: joined and unpacked from the runtime's form, then told whose it is and of which level."""
     yield {"type": "container", "max_log_size": LARGEST_LINE}
+    if component == "loki":
+        # Of every question that it is asked, because nobody may delete; it says so as an error, twice.
+        yield {"type": "filter", "expr": f'body contains "{NO_DELETION}"'}
     if component == "rest":
         whole = f'resource["{_POD}"]'
         yield {"type": "regex_parser", "regex": _POD_OF, "parse_from": whole, "parse_to": "resource", "on_error": "send_quiet"}
@@ -169,7 +177,8 @@ def _exporter(said: ClusterSettings, route: Route) -> dict[str, Any]:
             "block_on_overflow": True,
             # One after the other, so that lines arrive in their order.
             "num_consumers": 1,
-            "batch": {"sizer": "bytes", "flush_timeout": "200ms", "min_size": 64 * 1024, "max_size": 512 * 1024},
+            # What is larger by itself than a batch may be would be thrown away.
+            "batch": {"sizer": "bytes", "flush_timeout": "200ms", "min_size": 64 * 1024, "max_size": 2 * LARGEST_LINE},
         },
     }
 

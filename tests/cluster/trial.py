@@ -13,7 +13,7 @@ from settings.loader import PROJECT, read_stack_file
 from tests.cluster import left_behind
 from tests.engine.project import Project, Result
 
-PRODUCT_IMAGES = ("lamp", "postgres", "rabbitmq", "valkey")
+PRODUCT_IMAGES = ("lamp", "postgres", "rabbitmq", "valkey", "loki")
 UP_SECONDS = 900
 QUIET: dict[str, Any] = {"metrics": {"where": "none"}, "elasticsearch": {"where": "none"}}
 """What most tests do without, and would pay for with its start: nobody watches their stack, or searches in it."""
@@ -22,6 +22,7 @@ BARE: dict[str, Any] = {
     "postgres": {"where": "none"},
     "redis": {"jobs": {"where": "none"}},
     "mqtt": {"where": "none"},
+    "logs": {"where": "none"},
     "consumer": {"where": "none"},
     "canary": {"where": "none"},
     "sidekiq": {"alerts": None},

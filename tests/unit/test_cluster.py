@@ -133,6 +133,15 @@ class TestConfiguration:
         assert set(waits) == {0, "0s"}
         assert all(one["start_at"] == "beginning" and one["storage"] == "file_storage" for one in document["receivers"].values())
 
+    def test_the_longest_line_fits_into_a_batch(self) -> None:
+        for receiver, exporter in zip(made()["receivers"].values(), made()["exporters"].values(), strict=True):
+            assert receiver["operators"][0]["max_log_size"] * 1.1 < exporter["sending_queue"]["batch"]["max_size"]
+
+    def test_a_line_that_is_read_again_is_the_same_line(self) -> None:
+        document = made()
+        assert document["processors"]["transform"]["log_statements"] == ["set(log.observed_time_unix_nano, 0)"]
+        assert all("transform" in pipeline["processors"] for pipeline in document["service"]["pipelines"].values())
+
     def test_a_dollar_sign_is_no_variable_of_the_collectors(self) -> None:
         text = configuration(ClusterSettings(), [LAMP])
         assert "$$" in text and text.replace("$$", "").replace("${env:NODE_NAME}", "").count("$") == 0
