@@ -39,6 +39,7 @@ ORDER = (
     "test_elasticsearch",
     "test_metrics",
     "test_dashboards",
+    "test_alerts",
     "test_faults",
     "test_two_nodes",
 )

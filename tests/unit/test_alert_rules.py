@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bench.alerts import FAULTS
 from settings.loader import ROOT
 from tests.unit.alert_rules import CASES, FILES, Alert, alerts, cases
 from tests.unit.promtool import check_rules, promtool
@@ -155,3 +156,7 @@ def test_the_page_of_alerts_names_each_with_its_severity_and_time() -> None:
 
 def test_there_is_no_runbook_without_an_alert() -> None:
     assert {path.stem for path in (ROOT / "docs" / "runbooks").glob("*.md")} == {one.name for one in alerts()}
+
+
+def test_every_critical_alert_is_provoked_by_a_real_fault_in_the_cluster_tests() -> None:
+    assert {fault.alert for fault in FAULTS} == {one.name for one in alerts() if one.severity == "critical"}
