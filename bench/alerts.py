@@ -1,19 +1,26 @@
 """Break each thing that a critical alert is about, and measure how long the alert takes to a webhook receiver.
 
-    python -m bench.alerts            the stack `sandbox`, which must say whom it tells: the command prints the settings it wants
+    python -m bench.alerts            the stack `sandbox`; it must tell the receiver, and the command says how when it does not
 
 It takes about five minutes and mends everything. Each line is an alert, with the seconds from the fault to the receiver; the limit is
 60 s after the condition has held for as long as the rule wants.
 """
 
+import argparse
 import contextlib
+import json
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
 
 from bench.broken import (
     CRASHER,
     Broken,
+    authority_key,
     crashing_pod,
     expiring_certificate,
     fill_redis,
@@ -22,8 +29,18 @@ from bench.broken import (
     questions,
     small_volume,
 )
+from bench.figures import show
+from bench.installation import Installation
 from bench.load import Lamp, wait_until
+from bench.opened import opened_target
+from bench.receiver import ALERTS, receiving, settings
+from components.watch import RULES
+from sandbox.layout import HOST
+from settings.types import seconds_of
 
+PORT = 9099
+ARRIVES_SECONDS = 60
+"""From the end of a rule's `for` to the receiver (issue: figures)."""
 ARRIVE_SECONDS = 240
 RESOLVE_SECONDS = 240
 SERVERS = (
@@ -62,6 +79,7 @@ FAULTS = (
     Fault("VolumeFull", "Alertmanager's volume of 16 MiB is filled"),
     Fault("MessagesNotDelivered", "a second receiver answers 500", condition=45, lingers=True),
     Fault("CertificateExpiresSoon", "the broker shows a certificate for two days", condition=30),
+    Fault("CanaryLate", "web is scaled to 0, then the consumer", condition=80),
     Fault("MqttSilent", "no device publishes"),
     Fault("PostgresNoPrimary", "Postgres is scaled to 0"),
     Fault("BrokerDown", "the broker is scaled to 0"),
@@ -107,7 +125,7 @@ def _hurt(broken: Broken) -> None:
     broken.search("Put")
     broken.scale("deployment/sidekiq-alerts", 0)
     broken.scale("deployment/postgres-exporter", 0)
-    broken.began("PodCrashLooping", "VolumeFull", "MessagesNotDelivered", "WebDown")
+    broken.began("PodCrashLooping", "VolumeFull", "MessagesNotDelivered", "WebDown", "CanaryLate")
     crashing_pod(broken)
     broken.receiver.deaf = True
     broken.scale("deployment/web", 0)
@@ -188,3 +206,39 @@ def _arrived(broken: Broken, alerts: Sequence[str]) -> None:
         limit - time.monotonic(),
         lambda: f"did not arrive: {sorted(wanted - set(broken.receiver.firing))}",
     )
+
+
+def main() -> None:
+    """Break the stack that the command line names, and print a line for each alert."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.alerts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stack", default="sandbox", help="the stack (default sandbox)")
+    name = parser.parse_args().stack
+    target = opened_target(name)
+    url = f"http://{HOST}:{PORT}"
+    if not any(said.webhook and said.webhook.url == f"{url}{ALERTS}" for said in target.stack.settings.alerts.receivers.values()):
+        said = json.dumps(settings(url))
+        parser.error(
+            f"stack {name} does not tell the receiver: say in Pulumi.{name}.yaml `switchyard:alerts: {said}`, then ./sy up -s {name}"
+        )
+    state = target.engine.capture([str(target.engine.program), "stack", "export", "--show-secrets", "--stack", name]).stdout
+    with receiving(PORT) as receiver, tempfile.TemporaryDirectory() as folder:
+        broken = Broken(Installation.of(target.reached(), target.outputs()), receiver, authority_key(state), Path(folder))
+        try:
+            took = measure(broken)
+        finally:
+            large_volume(broken)
+    held = {rule["alert"]: seconds_of(rule["for"]) if "for" in rule else 0 for rule in rules()}
+    for fault in FAULTS:
+        limit = held[fault.alert] + fault.condition + ARRIVES_SECONDS
+        show(fault.alert, took[fault.alert], "s", limit, note=f"{fault.fault}; for {held[fault.alert]} s")
+
+
+def rules() -> list[dict[str, str]]:
+    """Return all alert rules."""
+    return [rule for file in RULES.glob("*.yml") for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+
+
+if __name__ == "__main__":
+    main()

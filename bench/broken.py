@@ -32,6 +32,14 @@ end
 """
 
 
+def authority_key(state: str) -> str:
+    """Return the private key of the stack's authority from what `pulumi stack export --show-secrets` prints."""
+    resources = json.loads(state)["deployment"]["resources"]
+    [found] = [one for one in resources if one["urn"].endswith("PrivateKey::authority-key")]
+    said: str | dict[str, str] = found["outputs"]["privateKeyPem"]
+    return json.loads(said["plaintext"]) if isinstance(said, dict) else said
+
+
 @dataclass
 class Broken:
     """A stack that is being broken, and what is needed to mend it."""

@@ -15,8 +15,8 @@ ALERTS, SECOND, HEARTBEAT = "/alerts", "/second", "/heartbeat"
 class Receiver:
     """What arrived: times are of the monotonic clock."""
 
-    def __init__(self, host: str = HOST) -> None:
-        """Listen on the sandbox's bridge, which its pods reach and nobody else does, on a free port."""
+    def __init__(self, port: int = 0) -> None:
+        """Listen on the sandbox's bridge, which its pods reach and nobody else does; port 0 is any that is free."""
         self.deaf = False
         """While true, the second receiver answers 500."""
         self.refused: float | None = None
@@ -38,8 +38,8 @@ class Receiver:
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer((host, 0), Handler)
-        self.url = f"http://{host}:{self._server.server_address[1]}"
+        self._server = ThreadingHTTPServer((HOST, port), Handler)
+        self.url = f"http://{HOST}:{self._server.server_address[1]}"
 
     def take(self, path: str, alerts: list[dict[str, dict[str, str]]]) -> int:
         """Note what a notification says, and return the answer's status."""
@@ -70,9 +70,9 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Generator[Receiver]:
+def receiving(port: int = 0) -> Generator[Receiver]:
     """Give a receiver that listens while the block runs."""
-    made = Receiver()
+    made = Receiver(port)
     thread = threading.Thread(target=made.serve, daemon=True)
     thread.start()
     try:

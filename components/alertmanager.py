@@ -26,8 +26,16 @@ CRITICAL_WAIT, CRITICAL_INTERVAL = "5s", "30s"
 GROUP_BY = ["alertname", "namespace", "component"]
 DEPENDENTS = {
     # What is away itself, and what is then bound to fail: one message about the cause, none about its followers.
-    "PostgresNoPrimary": ["PostgresUnreachable", "QueueUnprocessed", "SidekiqStuck", "SidekiqLatency", "WebErrors", "WebSlow"],
-    "BrokerDown": ["ConsumerDown", "MqttSilent"],
+    "PostgresNoPrimary": [
+        "CanaryLate",
+        "PostgresUnreachable",
+        "QueueUnprocessed",
+        "SidekiqStuck",
+        "SidekiqLatency",
+        "WebErrors",
+        "WebSlow",
+    ],
+    "BrokerDown": ["CanaryLate", "ConsumerDown", "MqttSilent"],
     "RedisDown": ["SidekiqGone", "SidekiqStuck", "SidekiqLatency"],
     "ElasticsearchDown": ["ElasticsearchRed"],
     "LokiDown": ["LogsSilent"],
