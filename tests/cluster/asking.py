@@ -46,6 +46,10 @@ class Asked:
         """Return all that it asks, with how that went."""
         return self._data("targets", {"state": "active"})["activeTargets"]
 
+    def alert_rules(self) -> list[dict[str, Any]]:
+        """Return the alert rules that it evaluates."""
+        return [rule for group in self._data("rules", {"type": "alert"})["groups"] for rule in group["rules"]]
+
     def exposed_metrics(self) -> set[str]:
         """Return the names of all metrics of the last minutes."""
         since = time.time() - 300
