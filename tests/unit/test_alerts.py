@@ -111,11 +111,11 @@ class TestTheStack:
         assert not network.lets_out(pod.labels, "10.1.2.3", 443) and not network.lets_out(pod.labels, "10.1.2.4", 8080)
         assert not network.lets_out(pod.labels, "93.184.216.34", 22)
 
-    def test_only_prometheus_hands_it_alerts(self) -> None:
+    def test_prometheus_hands_it_alerts_grafana_shows_them_and_nobody_else_reaches_it(self) -> None:
         stack = rendered("everything")
         pods = {pod.component: pod.labels for pod in templates(stack)}
         reach = {name for name, labels in pods.items() if stack.network.connects(labels, pods["alertmanager"], 9093)}
-        assert reach == {"prometheus"}
+        assert reach == {"prometheus", "grafana"}
 
     def test_its_configuration_is_a_secret_with_the_keys_as_files(self) -> None:
         [made] = [one for one in rendered("everything").of("Secret") if (one.kube_name or "").startswith("alertmanager-")]
