@@ -39,7 +39,12 @@ class PostgresExporter(pulumi.ComponentResource):
         if endpoint.password is not None:
             env["DATA_SOURCE_PASS_FILE"] = PASSWORD
         # What it tells of each table's pages would be most of all, and nobody asks.
-        command = ["prometheus-postgres-exporter", f"--web.listen-address=:{POSTGRES_PORT}", "--no-collector.statio_user_tables"]
+        command = [
+            "prometheus-postgres-exporter",
+            "--config.file=/dev/null",
+            f"--web.listen-address=:{POSTGRES_PORT}",
+            "--no-collector.statio_user_tables",
+        ]
         exporter = Exporter(name=name, port=POSTGRES_PORT, command=command, resources=args.exporters, env=env)
         run(self, name, [exporter], args, site, endpoint)
         scrape = Scrape(job="postgres", component=name, port=POSTGRES_PORT, about=endpoint.service, relabel=_UNUSED_SETTINGS)
@@ -88,7 +93,7 @@ class ElasticsearchExporter(pulumi.ComponentResource):
         exporter = Exporter(
             name=name,
             port=ELASTICSEARCH_PORT,
-            command=["sh", "-c", elasticsearch_command(endpoint)],
+            command=["bash", "-c", elasticsearch_command(endpoint)],
             resources=args.exporters,
             env={"ES_USERNAME": endpoint.user} if endpoint.user else {},
         )
@@ -115,6 +120,10 @@ def redis_address(endpoint: Endpoint) -> str:
     return f"{endpoint.scheme('redis', 'rediss')}://{endpoint.host}:{endpoint.port}"
 
 
+MASKED = "exec sed --unbuffered 's#://\\([^:/@ ]*\\):[^@ ]*@#://\\1:***@#g'"
+"""A filter for bash that takes passwords out of addresses."""
+
+
 def with_password(variable: str, endpoint: Endpoint, words: Sequence[str]) -> str:
     """Return a shell command for a program that takes its password from the environment, which gets it from a file."""
     login = f'export {variable}="$(cat {PASSWORD})"; ' if endpoint.password is not None else ""
@@ -134,7 +143,8 @@ def elasticsearch_command(endpoint: Endpoint) -> str:
     ]
     words += [f"--es.ca={CA_FILE}"] if endpoint.ca is not None else []
     words += ["--es.ssl-skip-verify"] if endpoint.tls == "require" else []
-    return with_password("ES_PASSWORD", endpoint, words)
+    # It writes the address with the password in it into its log when a question fails.
+    return with_password("ES_PASSWORD", endpoint, [*words, f"2> >({MASKED} >&2)"])
 
 
 def _redis(endpoint: Endpoint, args: Metrics) -> Exporter:

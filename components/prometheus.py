@@ -11,7 +11,7 @@ from components.kube import network, probes
 from components.kube.configuration import config_map
 from components.kube.rights import account, rule
 from components.kube.workload import Pod, claim, container, from_config, keeping_claims, service, stateful_set
-from components.prometheus_configuration import DIRECTORY, files, watched
+from components.prometheus_configuration import DIRECTORY, KUBELET, files, watched
 from components.site import Site
 from components.watch import Scrape, Watch, members, rules
 from settings.loader import ROOT
@@ -20,7 +20,6 @@ from settings.types import bytes_of, seconds_of
 
 COMPONENT = "prometheus"
 PORT = 9090
-KUBELET = 10250
 DATA = "/var/lib/prometheus"
 START_WITHIN_SECONDS = 600
 """At a start it reads its write-ahead log: up to three hours of samples."""

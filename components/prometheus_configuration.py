@@ -17,6 +17,10 @@ TIMEOUT_SECONDS = 8
 MOST_SAMPLES = 50_000
 """A target that tells more is taken for down: one that has gone wild must not fill the volume for all."""
 
+KUBELET = 10250
+"""Port of the kubelet on every node."""
+
+_PODS: list[dict[str, Any]] = [{"role": "pod", "namespaces": {"own_namespace": True}}]
 _META = "__meta_kubernetes_pod"
 _HASH = "[bcdfghjklmnpqrstvwxz2456789]"
 """The letters that Kubernetes makes random names of."""
@@ -109,7 +113,7 @@ def scraping(scrape: Scrape) -> dict[str, Any]:
     return said | {
         "honor_labels": scrape.honor_labels,
         "sample_limit": MOST_SAMPLES,
-        "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"own_namespace": True}}],
+        "kubernetes_sd_configs": _PODS,
         "relabel_configs": [*_targets(scrape), *_labels(scrape.job, component, scrape.honor_labels)],
         **({"metric_relabel_configs": [dict(one) for one in scrape.relabel]} if scrape.relabel else {}),
     }
@@ -161,8 +165,24 @@ def _kubelet(namespace: str) -> list[dict[str, Any]]:
             "tls_config": {"insecure_skip_verify": True},
             "authorization": {"credentials_file": TOKEN},
             "honor_timestamps": False,
-            "kubernetes_sd_configs": [{"role": "node"}],
-            "relabel_configs": [{"source_labels": ["__meta_kubernetes_node_name"], "target_label": "instance"}],
+            "kubernetes_sd_configs": _PODS,
+            # The nodes that its own pods are on, once each: alike but for the pod, they are one target. To list nodes takes another right.
+            "relabel_configs": [
+                {"source_labels": [f"{_META}_host_ip"], "regex": ".+", "action": "keep"},
+                {
+                    "source_labels": [f"{_META}_host_ip"],
+                    "regex": "([0-9.]+)",
+                    "target_label": "__address__",
+                    "replacement": f"$1:{KUBELET}",
+                },
+                {
+                    "source_labels": [f"{_META}_host_ip"],
+                    "regex": "(.*:.*)",
+                    "target_label": "__address__",
+                    "replacement": f"[$1]:{KUBELET}",
+                },
+                {"source_labels": [f"{_META}_node_name"], "target_label": "instance"},
+            ],
             "metric_relabel_configs": kept,
         }
         for job, path in (("cadvisor", "/metrics/cadvisor"), ("kubelet", "/metrics"))

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import subprocess
 import sys
 from typing import Any, cast
 from unittest.mock import MagicMock
@@ -11,7 +12,7 @@ import yaml
 
 from components.blackbox import Shown, blackbox
 from components.endpoints import Endpoint
-from components.exporters import FILES, elasticsearch_command, postgres_uri, redis_address
+from components.exporters import FILES, MASKED, elasticsearch_command, postgres_uri, redis_address
 from settings import SettingsError, resolve
 from settings.watching import exporters, jobs_redis, sidekiq_queues
 from tests.unit.rendering import SENTINEL
@@ -141,3 +142,10 @@ class TestSidekiqsQueues:
 
     def test_threads_are_counted_where_sidekiq_of_either_age_writes_them(self, module: dict[str, Any]) -> None:
         assert [module["threads_of"](*said) for said in (('{"concurrency": 5}', None), ("{}", "7"), ("broken", None))] == [5, 7, 0]
+
+
+def test_no_password_gets_into_the_log_of_a_program_that_would_write_it_there() -> None:
+    words = f"echo 'failed to get https://monitor:Secr3t@search:9200/_snapshot: http://x' 2> >({MASKED} >&2) >&2"
+    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=True)
+    assert "failed to get https://monitor:***@search:9200/_snapshot: http://x" in done.stderr
+    assert "Secr3t" not in done.stderr
