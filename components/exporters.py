@@ -144,7 +144,7 @@ def elasticsearch_command(endpoint: Endpoint) -> str:
     words += [f"--es.ca={CA_FILE}"] if endpoint.ca is not None else []
     words += ["--es.ssl-skip-verify"] if endpoint.tls == "require" else []
     # It writes the address with the password in it into its log when a question fails.
-    return with_password("ES_PASSWORD", endpoint, [*words, f"2> >({MASKED} >&2)"])
+    return with_password("ES_PASSWORD", endpoint, [*words, f"&> >({MASKED})"])
 
 
 def _redis(endpoint: Endpoint, args: Metrics) -> Exporter:

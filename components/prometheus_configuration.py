@@ -25,8 +25,7 @@ _META = "__meta_kubernetes_pod"
 _HASH = "[bcdfghjklmnpqrstvwxz2456789]"
 """The letters that Kubernetes makes random names of."""
 _KUBELET_SERIES = (
-    "container_cpu_(usage_seconds|cfs_periods|cfs_throttled_periods)_total|container_memory_(working_set|rss|cache)_bytes|"
-    "container_spec_memory_limit_bytes|container_oom_events_total|container_fs_usage_bytes|container_network_(receive|transmit)_bytes_total|"
+    "container_(cpu_usage_seconds_total|memory_working_set_bytes|start_time_seconds)|"
     "kubelet_volume_stats_(capacity|available|used|inodes|inodes_used)(_bytes)?"
 )
 
@@ -151,9 +150,6 @@ def _kubelet(namespace: str) -> list[dict[str, Any]]:
     kept: list[dict[str, Any]] = [
         {"source_labels": ["namespace"], "regex": namespace, "action": "keep"},
         {"source_labels": ["__name__"], "regex": _KUBELET_SERIES, "action": "keep"},
-        # cAdvisor's sum over the pod, beside that of each container.
-        {"source_labels": ["__name__", "container"], "regex": "container_(cpu|memory|spec).*;", "action": "drop"},
-        {"regex": "id|name|image", "action": "labeldrop"},
         *(dict(one) for one in COMPONENT_OF_OBJECT),
     ]
     return [
@@ -185,7 +181,7 @@ def _kubelet(namespace: str) -> list[dict[str, Any]]:
             ],
             "metric_relabel_configs": kept,
         }
-        for job, path in (("cadvisor", "/metrics/cadvisor"), ("kubelet", "/metrics"))
+        for job, path in (("containers", "/metrics/resource"), ("kubelet", "/metrics"))
     ]
 
 

@@ -63,6 +63,8 @@ BUCKET = {
     "access_key": "SNAPSHOTS_ACCESS_KEY",
     "secret_key": "SNAPSHOTS_SECRET_KEY",
 }
+QUIET: dict[str, Any] = {"metrics": {"where": "none"}}
+"""Most stacks are looked at without what watches them; `everything` and `watched-outside` are looked at with it."""
 STACKS: dict[str, dict[str, Any]] = {
     # The ranges are what `./sy up` adds there.
     "sandbox": {"tier": "sandbox", "edge": {"ranges": ["10.118.0.0/24"]}},
@@ -220,7 +222,7 @@ class PodTemplate:
 
 @cache
 def rendered(name: str) -> Rendered:
-    said = STACKS[name]
+    said = QUIET | STACKS[name]
     settings = resolve(name, said)
     given = {key: value for key, value in SECRETS.items() if key in settings.secret_names()}
     return Rendered(name, settings, render(name, said, given))

@@ -89,7 +89,7 @@ class TestAsking:
 
     def test_kubelets_are_asked_only_where_settings_say_so_and_other_namespaces_are_dropped(self) -> None:
         jobs = configuration(Watch(), ABOUT, alertmanager=None, kubelet=True)["scrape_configs"]
-        assert [job["metrics_path"] for job in jobs] == ["/metrics/cadvisor", "/metrics"]
+        assert [job["metrics_path"] for job in jobs] == ["/metrics/resource", "/metrics"]
         assert {job["kubernetes_sd_configs"][0]["role"] for job in jobs} == {"pod"}, "to list nodes takes a right of the whole cluster"
         for job in jobs:
             assert job["metric_relabel_configs"][0] == {"source_labels": ["namespace"], "regex": "lamp-x", "action": "keep"}
@@ -218,7 +218,7 @@ def config(resources: list[Registered]) -> dict[str, Any]:
 
 
 def pod_jobs(resources: list[Registered]) -> list[dict[str, Any]]:
-    return [job for job in config(resources)["scrape_configs"] if job["job_name"] not in ("cadvisor", "kubelet")]
+    return [job for job in config(resources)["scrape_configs"] if job["job_name"] not in ("containers", "kubelet")]
 
 
 def test_every_rule_file_that_is_named_is_in_the_config_map() -> None:
