@@ -26,10 +26,10 @@ PAGES = {
     "mqtt": ("mqtt",),
     "postgres": ("postgres", "postgres-exporter"),
     "prometheus": ("prometheus", "targets", "volumes", "workloads", "kubelet"),
-    "rails": (),
+    "rails": ("app",),
     "redis": ("redis-exporter",),
     "sidekiq": ("sidekiq", "sidekiq-exporter"),
-    "web": ("web", "rails", "app"),
+    "web": ("web", "rails"),
 }
 """Each component's page, and the files of alert rules that are its own."""
 THERE = [name for name in PAGES if (FOLDER / f"{name}.md").is_file()]

@@ -51,7 +51,15 @@ class TestWhatThereIs:
 
     def test_what_a_stack_lacks_has_no_dashboard(self) -> None:
         off = {"where": "none"}
-        lacking = {"postgres": off, "mqtt": off, "consumer": off, "elasticsearch": off, "sidekiq": {"alerts": None}, "processes": {}}
+        lacking = {
+            "canary": off,
+            "postgres": off,
+            "mqtt": off,
+            "consumer": off,
+            "elasticsearch": off,
+            "sidekiq": {"alerts": None},
+            "processes": {},
+        }
         assert list(made(BARE | WATCHED | lacking)) == ["overview", "rails"]
 
     def test_logs_alone_make_an_overview_of_logs(self) -> None:
