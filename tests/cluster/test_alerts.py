@@ -1,6 +1,7 @@
 """Alerts, end to end: every critical one is provoked by a real fault, arrives at a webhook receiver, and is over when all is mended."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,16 @@ QUIET = {"Watchdog", "MqttSilent"}
 """What fires in a stack that is well, but has no device."""
 TOLD_LATER = {"kube_job_failed", "kube_pod_container_status_last_terminated_reason"}
 """Told only of a Job that failed, and of a container that ended and was started again."""
+_MODEST = {"resources": {"cpu": "5m"}}
+MODEST: dict[str, Any] = {
+    **dict.fromkeys(("postgres", "mqtt", "elasticsearch", "consumer", "release", "metrics"), _MODEST),
+    "redis": {"jobs": _MODEST},
+    "web": {"web": _MODEST},
+    "sidekiq": {"alerts": _MODEST},
+    "processes": {"indexer": _MODEST},
+    "logs": {"where": "none"},
+}
+"""Room on a node of two cores beside the stacks of other tests, which are still up."""
 LOST = ("ConsumerDown", "BrokerDown", "PostgresNoPrimary", "WebDown")
 LOST_SECONDS = 120
 """From the fault to the receiver."""
@@ -37,7 +48,7 @@ def alarmed(make_checkout: Callable[[], Project], receiver: Receiver) -> Iterato
     progress = Progress()
     started = cli_sandbox.start(None, images, progress)
     progress.close()
-    made = Trial("alarmed", make_checkout(), started, overlay(WATCHED, {"alerts": settings(receiver.url)}), images)
+    made = Trial("alarmed", make_checkout(), started, overlay(overlay(WATCHED, MODEST), {"alerts": settings(receiver.url)}), images)
     try:
         made.must_up()
         made.installation.wait_serving()
@@ -116,6 +127,13 @@ def test_no_rule_reads_a_metric_that_the_stack_does_not_have(seconds: dict[str, 
     loaded = {rule["name"] for rule in prometheus.alert_rules()}
     missing = {one.name: one.metrics - there - TOLD_LATER for one in alerts() if one.name in loaded and one.name not in seconds}
     assert {name: metrics for name, metrics in missing.items() if metrics} == {}
+
+
+def test_nothing_fires_any_more_but_what_looks_back(seconds: dict[str, float], prometheus: Asked) -> None:
+    lingering = {fault.alert for fault in FAULTS if fault.lingers} | {"Watchdog"}
+    critical = {one.name for one in alerts() if one.severity == "critical"}
+    eventually(lambda: (firing(prometheus) & critical) <= lingering, 120, lambda: firing(prometheus))
+    assert seconds
 
 
 def test_falls_that_were_published_meanwhile_have_their_alerts(seconds: dict[str, float], alarmed: Trial) -> None:
