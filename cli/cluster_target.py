@@ -149,6 +149,8 @@ def on_sandbox(client: Kubectl, progress: Progress) -> ClusterTarget:
     said: Document = {
         "cluster": client.cluster.model_dump(mode="json", include={"identifier", "kubeconfig", "context"}),
         "image": image,
+        # Two cores hold the whole product; what is asked for is kept free, and all of it is used by nobody.
+        "resources": {"cpu": "20m"},
         "routes": [route.model_dump(mode="json") for route in routes],
     }
     said |= own_words(FOLDER / file.name)

@@ -28,7 +28,7 @@ LARGE = {
     "processes": {"clock": {"command": ["bin/clock"], "singleton": True, "resources": {"memory": "300M"}}},
     "schedules": {"nightly": {"command": ["bin/nightly"], "cron": "0 3 * * *", "resources": {"cpu": "1.5"}}},
 }
-PLAIN = {"elasticsearch": {"where": "none"}, "canary": {"where": "none"}}
+PLAIN = {"elasticsearch": {"where": "none"}, "canary": {"where": "none"}, "logs": {"where": "none"}}
 """A product without a search engine, whose sums are short."""
 STACKS = {
     "plain": stack("plain", PLAIN),

@@ -534,11 +534,12 @@ class TestWhatAStackLacks:
             "image valkey has no digest: pin it with `./sy images pin valkey -s staging`",
             "image rabbitmq has no digest: pin it with `./sy images pin rabbitmq -s staging`",
             "image elasticsearch has no digest: pin it with `./sy images pin elasticsearch -s staging`",
+            "image loki has no digest: pin it with `./sy images pin loki -s staging`",
             "image exporters has no digest: pin it with `./sy images pin exporters -s staging`",
         ]
 
     def test_a_stack_with_everything_lacks_nothing(self) -> None:
-        pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in (*OURS, "elasticsearch", "exporters")}
+        pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in (*OURS, "elasticsearch", "loki", "exporters")}
         made = resolve("staging", STAGING | {"cluster": {**NAMED, "context": "company"}, "images": {"pinned": pinned}})
         assert made.lacks(made.cures("staging"), []) == []
 
@@ -565,7 +566,7 @@ class TestWhatAStackLacks:
     def test_images_of_parts_that_are_absent_are_not_asked_for(self) -> None:
         off = {"where": "none"}
         said = STAGING | {"postgres": off, "mqtt": off, "consumer": off, "canary": off, "redis": {"jobs": off}, "sidekiq": None}
-        assert resolve("staging", said | {"elasticsearch": off}).image_names() == ["lamp"]
+        assert resolve("staging", said | {"elasticsearch": off, "logs": off}).image_names() == ["lamp"]
 
 
 SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18} | {
