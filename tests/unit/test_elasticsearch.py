@@ -1,5 +1,6 @@
 """Elasticsearch as a stack runs it: its heap, its configuration, who gets in."""
 
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from components.kube.passwords import account, generations
 from components.site import Site
 from settings import SettingsError, resolve
 from settings.elasticsearch import Elasticsearch
+from tests.unit.rendering import render
 from tests.unit.test_contract import BUCKET, NAMED, Rendered, rendered, templates
 
 STACK: dict[str, Any] = {"tier": "staging", "cluster": NAMED}
@@ -161,6 +163,15 @@ class TestSnapshots:
         }
         [policy] = [one for one in everything().of("NetworkPolicy") if one.name == "elasticsearch-repository"]
         assert policy.inputs["spec"]["egress"][0]["ports"] == [{"protocol": "TCP", "port": 443}]
+
+    def test_the_free_space_of_its_volume_is_told_as_well(self) -> None:
+        said = {"tier": "sandbox", "metrics": {"where": "cluster"}}
+        stack = Rendered("sandbox", resolve("sandbox", said), render("sandbox", said))
+        [pod] = [pod for pod in templates(stack) if pod.component == "elasticsearch"]
+        [exporter] = [one for one in pod.spec["containers"] if one["name"] == "volume"]
+        assert {mount["name"] for mount in exporter["volumeMounts"]} == {"data", "snapshots"}
+        [included] = [word.partition("=")[2] for word in exporter["command"] if "mount-points-include" in word]
+        assert all(re.fullmatch(included, mount["mountPath"]) for mount in exporter["volumeMounts"])
 
     def test_the_job_may_reach_the_nodes(self) -> None:
         [pod] = [pod for pod in templates(everything()) if pod.component == "elasticsearch-snapshots"]
