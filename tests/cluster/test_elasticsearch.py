@@ -28,6 +28,12 @@ Net::HTTP.start(uri.host, uri.port, **options) do |http|
 end
 """
 READY_SECONDS = 120
+SMALL: dict[str, Any] = {
+    "elasticsearch": {"where": "cluster", "resources": {"cpu": "30m", "memory": "1Gi"}},
+    "web": {"web": {"resources": {"cpu": "20m", "memory": "256Mi"}}},
+    "processes": {"indexer": None},
+}
+"""A stack that finds room beside others."""
 
 
 @dataclass
@@ -38,7 +44,7 @@ class Search:
     images: dict[str, Any]
 
     def say(self, said: dict[str, Any]) -> None:
-        self.trial.say(overlay({"elasticsearch": {"where": "cluster"}, "images": self.images}, {"elasticsearch": said}))
+        self.trial.say(overlay({**SMALL, "images": self.images}, {"elasticsearch": said}))
 
     def run(self, *words: str) -> str:
         done = subprocess.run(self.trial.kubectl.argv(*words), capture_output=True, text=True, timeout=READY_SECONDS + 30, check=False)
@@ -53,6 +59,16 @@ class Search:
 
     def falls(self) -> int:
         return self.ask("Get", "/falls/_search?q=lamp:one")[1]["hits"]["total"]["value"]
+
+    def count(self, index: str) -> int:
+        return self.ask("Get", f"/{index}/_count")[1]["count"]
+
+    def restore(self, *words: str, code: int = 0) -> str:
+        """Run restore.sh as somebody on call does, with nobody there to answer; return all it says."""
+        argv = self.trial.kubectl.argv("exec", "elasticsearch-0", "--", "sh", "/etc/elasticsearch/restore.sh", *words)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=READY_SECONDS, stdin=subprocess.DEVNULL, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
     def ready(self) -> bool:
         conditions = self.run("get", "pod/elasticsearch-0", "--output", "jsonpath={.status.conditions[?(@.type=='Ready')].status}")
@@ -95,6 +111,30 @@ class TestOneNode:
         search.run("delete", "pod/elasticsearch-0", "--grace-period=0", "--force")
         wait_until(search.ready, READY_SECONDS, lambda: search.run("describe", "pod/elasticsearch-0"))
         assert search.falls() == 1, "ready means recovered"
+
+    def test_what_a_snapshot_has_comes_back_after_the_index_is_deleted(self, search: Search) -> None:
+        lamps = {f"lamp-{number}": {"lamp": f"lamp-{number}", "fallen": number % 2 == 0} for number in range(50)}
+        for key, document in lamps.items():
+            assert search.ask("Put", f"/events-2026.11.22/_doc/{key}", document)[0] == 201
+        search.run("create", "job", "snapshot-now", "--from=cronjob/elasticsearch-snapshots")
+        search.run("wait", "job/snapshot-now", "--for=condition=complete", f"--timeout={READY_SECONDS}s")
+        assert search.ask("Delete", "/events-2026.11.22")[0] == 200
+        assert search.ask("Get", "/events-2026.11.22/_count")[0] == 404
+
+        search.restore("latest", "events-*")
+        hits = search.ask("Get", "/events-2026.11.22/_search?size=100")[1]["hits"]["hits"]
+        assert {hit["_id"]: hit["_source"] for hit in hits} == lamps
+
+    def test_what_is_there_is_written_over_only_when_somebody_says_so(self, search: Search) -> None:
+        assert search.ask("Put", "/events-2026.11.22/_doc/later?refresh=true", {"lamp": "later"})[0] == 201
+        refused = search.restore("latest", "events-2026.11.22", code=2)
+        assert "events-2026.11.22 open             51" in refused and "nothing was changed" in refused
+        assert search.count("events-2026.11.22") == 51
+
+        search.restore("latest", "events-2026.11.22", "--as", "events-before")
+        assert (search.count("events-before"), search.count("events-2026.11.22")) == (50, 51)
+        search.restore("latest", "events-2026.11.22", "--yes")
+        assert search.count("events-2026.11.22") == 50
 
     def test_a_second_preview_finds_nothing_to_change(self, search: Search) -> None:
         result = search.trial.has_no_changes()
