@@ -97,6 +97,8 @@ def measure(broken: Broken) -> dict[str, float]:
 
     AssertionError when one does not arrive, or does not end.
     """
+    broken.receiver.firing.clear()
+    broken.receiver.resolved.clear()
     try:
         _prepare(broken)
         _hurt(broken)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.installation import Installation
+from bench.receiver import Receiver, receiving, settings
 from cli import machine
 from cli import sandbox as cli_sandbox
 from cli.kubectl import Kubectl, find
@@ -16,7 +17,7 @@ from cli.sandbox import Started
 from settings.stack import Cluster
 from tests.cluster import left_behind
 from tests.cluster.asking import WATCHED_IMAGES
-from tests.cluster.trial import PRODUCT_IMAGES, WATCHED, Trial
+from tests.cluster.trial import PRODUCT_IMAGES, WATCHED, Trial, overlay
 from tests.engine.project import Project, stock_environment
 from tools import pulumi_home
 from tools.progress import Progress
@@ -111,13 +112,20 @@ def trial(started: Started, make_checkout: Callable[[], Project]) -> Iterator[Tr
 
 
 @pytest.fixture(scope="session")
-def watched(started: Started, make_checkout: Callable[[], Project]) -> Iterator[Trial]:
+def receiver() -> Iterator[Receiver]:
+    """Whom the watched stack tells of alerts."""
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def watched(started: Started, make_checkout: Callable[[], Project], receiver: Receiver) -> Iterator[Trial]:
     """The whole demo product with all that watches it, brought up once; whoever changes it puts it back."""
     images = (*PRODUCT_IMAGES, "elasticsearch", *WATCHED_IMAGES)
     progress = Progress()
     with_all = cli_sandbox.start(None, images, progress)
     progress.close()
-    made = Trial("watched", make_checkout(), with_all, WATCHED, images)
+    made = Trial("watched", make_checkout(), with_all, overlay(WATCHED, {"alerts": settings(receiver.url)}), images)
     try:
         made.must_up()
         made.installation.wait_serving()
