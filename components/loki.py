@@ -164,7 +164,8 @@ def _ingester(args: logs.Logs) -> dict[str, object]:
         "lifecycler": {"min_ready_duration": "0s", "join_after": "0s", "final_sleep": "0s"},
         "chunk_encoding": "snappy",
         "chunk_idle_period": "30m",
-        "max_chunk_age": "2h",
+        # A line may be half of this behind the newest of its stream: nodes do not catch up side by side after a Loki was away.
+        "max_chunk_age": "24h",
         "wal": {
             "dir": f"{DATA}/wal",
             "flush_on_shutdown": False,
