@@ -15,6 +15,7 @@ from cli.stack import Stack
 from rendering import render
 from settings import SettingsError, resolve
 from settings.backing import NOWHERE
+from settings.footprint import total
 from tests.unit.checkout import checkout
 from tools.errors import UserError
 from tools.paths import ROOT
@@ -424,10 +425,19 @@ def test_the_wish_names_what_is_derived_from_it(root):
 
 def test_the_demo_on_the_small_tier_fits_2_gib_also_while_a_release_is_rolled_out(root):
     budget = {"cpu": "1", "memory": "2Gi", "storage": "8Gi"}
-    cluster = {"identifier": "company"}
-    assert resolve("x", {"tier": "small", "cluster": cluster, "budget": budget}, root=root).protect
+    said = {"tier": "small", "cluster": {"identifier": "company"}, **{key: {"where": "none"} for key in ("logs", "metrics")}}
+    assert resolve("x", {**said, "budget": budget}, root=root).protect
     with pytest.raises(SettingsError, match=r"budget\.memory"):
-        resolve("x", {"tier": "small", "cluster": cluster, "budget": budget | {"memory": "1900Mi"}}, root=root)
+        resolve("x", {**said, "budget": budget | {"memory": "1900Mi"}}, root=root)
+
+
+def test_what_watches_the_demo_on_the_small_tier_and_keeps_its_lines_takes_less_than_a_gib_beside_it(root):
+    said = {"tier": "small", "cluster": {"identifier": "company"}}
+    asked = {
+        where: total(resolve("x", {**said, **{key: {"where": where} for key in ("logs", "metrics")}}, root=root).footprint()).memory
+        for where in ("cluster", "none")
+    }
+    assert 0 < asked["cluster"] - asked["none"] < 1 << 30
 
 
 def test_a_new_reseller_takes_ten_steps_whose_commands_exist():

@@ -276,11 +276,11 @@ def test_a_certificate_is_renewed_a_year_before_its_end(plain):
 
 
 def test_a_silent_member_is_given_up_within_seconds(plain):
-    [container] = plain["StatefulSet", "mqtt"].inputs["spec"]["template"]["spec"]["containers"]
+    container, *_ = plain["StatefulSet", "mqtt"].inputs["spec"]["template"]["spec"]["containers"]
     said = {variable["name"]: variable["value"] for variable in container["env"]}
     assert said["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] == "+S 2:2 -kernel net_ticktime 10"
 
 
 def test_a_paused_member_is_not_restarted(plain):
-    [container] = plain["StatefulSet", "mqtt"].inputs["spec"]["template"]["spec"]["containers"]
+    container, *_ = plain["StatefulSet", "mqtt"].inputs["spec"]["template"]["spec"]["containers"]
     assert container["livenessProbe"]["tcpSocket"]["port"] == 25672

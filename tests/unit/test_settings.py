@@ -18,6 +18,7 @@ NAMED = {"identifier": "company"}
 NAMED_TEXT = '{"identifier": "company"}'
 
 STAGING = {"tier": "staging", "cluster": NAMED}
+UNWATCHED: dict[str, Any] = {"metrics": {"where": "none"}}
 SENTINEL = "hunter2-Do-Not-Print"
 
 
@@ -524,7 +525,7 @@ OURS = ("lamp", "postgres", "valkey", "rabbitmq")
 
 class TestWhatAStackLacks:
     def test_context_secrets_and_digests_are_listed_one_sentence_each(self) -> None:
-        made = resolve("staging", STAGING | {"app": {"secrets": ["SENTRY_DSN", "STRIPE_KEY"]}})
+        made = resolve("staging", STAGING | UNWATCHED | {"app": {"secrets": ["SENTRY_DSN", "STRIPE_KEY"]}})
         assert made.lacks(made.cures("staging"), ["STRIPE_KEY"]) == [
             "cluster.context is not set: name the kubeconfig context of its cluster; "
             "or try it on this machine: `./sy fork staging trial --domain HOST --cluster sandbox`",
@@ -540,7 +541,7 @@ class TestWhatAStackLacks:
 
     def test_a_stack_with_everything_lacks_nothing(self) -> None:
         pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in (*OURS, "elasticsearch", "loki", "exporters")}
-        made = resolve("staging", STAGING | {"cluster": {**NAMED, "context": "company"}, "images": {"pinned": pinned}})
+        made = resolve("staging", STAGING | UNWATCHED | {"cluster": {**NAMED, "context": "company"}, "images": {"pinned": pinned}})
         assert made.lacks(made.cures("staging"), []) == []
 
     @pytest.mark.parametrize(
@@ -566,7 +567,7 @@ class TestWhatAStackLacks:
     def test_images_of_parts_that_are_absent_are_not_asked_for(self) -> None:
         off = {"where": "none"}
         said = STAGING | {"postgres": off, "mqtt": off, "consumer": off, "canary": off, "redis": {"jobs": off}, "sidekiq": None}
-        assert resolve("staging", said | {"elasticsearch": off, "logs": off}).image_names() == ["lamp"]
+        assert resolve("staging", said | {"elasticsearch": off, "logs": off, "metrics": off}).image_names() == ["lamp"]
 
 
 SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18} | {
