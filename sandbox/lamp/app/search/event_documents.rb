@@ -1,30 +1,38 @@
-# Events as the search engine is given them, read straight from the table: at tens of thousands a minute an object for
-# each would cost more than the search engine does.
+# Events as the search engine is given them. The database writes them: an object for each, or a time read and written
+# again, would hold up the thread that talks to the search engine, for longer than that takes to index it.
 class EventDocuments
   CONTENT_LIMIT = 16 * 1024
   Document = Data.define(:id, :lines)
   # +last+ is the largest id that was read, also of what is not indexed: the canary's falls, and days beyond the retention.
   Batch = Data.define(:documents, :last, :oldest)
 
-  # By its own name the payload would be read into objects again.
-  COLUMNS = ["events.id", *%w[lamp_id uuid kind flaw topic], "payload::text AS words", *%w[raw occurred_at received_at serial canary]].freeze
+  TIME = %('YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+  SELECT = <<~SQL.squish
+    SELECT events.id, coalesce(canary, false), extract(epoch FROM received_at)::float8,
+      json_build_object('index', json_build_object('_index', '#{EventIndex::NAME}-' || to_char(received_at, 'YYYY.MM.DD'),
+        '_id', coalesce(lamp_id, 0) || '-' || uuid))::text,
+      json_build_object('event', uuid, 'serial', serial, 'kind', kind, 'flaw', flaw, 'topic', topic, 'content', payload::text,
+        'occurred_at', to_char(occurred_at, #{TIME}), 'received_at', to_char(received_at, #{TIME}))::text,
+      CASE WHEN payload IS NULL THEN encode(substring(raw FROM 1 FOR #{CONTENT_LIMIT}), 'base64') END
+    FROM events LEFT JOIN lamps ON lamps.id = lamp_id
+  SQL
 
   # Up to +limit+ events after +position+, none after +final+.
   def self.read(position:, final:, limit:, since:)
-    rows = Event.left_joins(:lamp).where(id: (position + 1)..final).order(:id).limit(limit)
-                .pluck(*COLUMNS.map { |column| Arel.sql(column) })
-    wanted = rows.reject { |row| row[11] || row[9] < since }
-    Batch.new(wanted.map { |row| document(*row) }, rows.last&.first, wanted.first&.at(9))
+    range = "WHERE events.id > #{Integer(position)} AND events.id <= #{Integer(final)} ORDER BY events.id LIMIT #{Integer(limit)}"
+    rows = Event.connection.select_rows("#{SELECT} #{range}")
+    wanted = rows.reject { |_id, canary, received, *| canary || received < since.to_f }
+    oldest = wanted.first&.at(2)
+    Batch.new(wanted.map { |id, _, _, name, source, raw| document(id, name, source, raw) }, rows.last&.first, oldest && Time.at(oldest))
   end
 
-  def self.document(id, lamp_id, uuid, kind, flaw, topic, words, raw, occurred_at, received_at, serial, _canary)
-    name = JSON.generate({ index: { _index: "#{EventIndex::NAME}-#{received_at.utc.strftime("%Y.%m.%d")}", _id: "#{lamp_id || 0}-#{uuid}" } })
-    source = JSON.generate({ event: uuid, serial:, kind:, flaw:, topic:, content: words || readable(raw),
-                             occurred_at: occurred_at&.utc&.iso8601(3), received_at: received_at.utc.iso8601(3) })
+  # What could not be read is told as far as it is text.
+  def self.document(id, name, source, raw)
+    source = JSON.generate(JSON.parse(source).merge("content" => readable(raw))) if raw
     Document.new(id, "#{name}\n#{source}\n")
   end
 
   def self.readable(raw)
-    raw.to_s.byteslice(0, CONTENT_LIMIT).dup.force_encoding(Encoding::UTF_8).scrub("?")
+    raw.unpack1("m").force_encoding(Encoding::UTF_8).scrub("?")
   end
 end

@@ -51,7 +51,7 @@ class IndexMeasurement
     position = @first
     made = []
     while (batch = EventDocuments.read(position:, final: @last, limit: @batch, since: @day.beginning_of_day)).last
-      made << batch.documents.map(&:lines).join.gsub(%("_index":"#{index}"), %("_index":"#{STRAIGHT}"))
+      made << batch.documents.map(&:lines).join.gsub(%("#{index}"), %("#{STRAIGHT}"))
       position = batch.last
     end
     made
