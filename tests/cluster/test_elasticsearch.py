@@ -1,6 +1,7 @@
 """Elasticsearch as a stack runs it, on a real cluster: one node, because more want more open files than this machine allows."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Search:
 
     def ask(self, verb: str, path: str, body: object = None, user: str = "") -> tuple[int, Any]:
         """Ask from a web pod with what its config vars say; `user` is another account, `-` none."""
-        words = [user, verb, path, *([json.dumps(body)] if body is not None else [])]
+        words = [user, verb, path, *([body if isinstance(body, str) else json.dumps(body)] if body is not None else [])]
         code, _, answer = self.run("exec", "deployment/web", "--container", "app", "--", "ruby", "-e", ASK, *words).partition("\n")
         return int(code), json.loads(answer) if answer.strip().startswith("{") else answer
 
@@ -114,8 +115,8 @@ class TestOneNode:
 
     def test_what_a_snapshot_has_comes_back_after_the_index_is_deleted(self, search: Search) -> None:
         lamps = {f"lamp-{number}": {"lamp": f"lamp-{number}", "fallen": number % 2 == 0} for number in range(50)}
-        for key, document in lamps.items():
-            assert search.ask("Put", f"/events-2026.11.22/_doc/{key}", document)[0] == 201
+        lines = [line for key, document in lamps.items() for line in ({"create": {"_id": key}}, document)]
+        assert search.ask("Post", "/events-2026.11.22/_bulk", "".join(f"{json.dumps(line)}\n" for line in lines))[1]["errors"] is False
         search.run("create", "job", "snapshot-now", "--from=cronjob/elasticsearch-snapshots")
         search.run("wait", "job/snapshot-now", "--for=condition=complete", f"--timeout={READY_SECONDS}s")
         assert search.ask("Delete", "/events-2026.11.22")[0] == 200
@@ -128,7 +129,7 @@ class TestOneNode:
     def test_what_is_there_is_written_over_only_when_somebody_says_so(self, search: Search) -> None:
         assert search.ask("Put", "/events-2026.11.22/_doc/later?refresh=true", {"lamp": "later"})[0] == 201
         refused = search.restore("latest", "events-2026.11.22", code=2)
-        assert "events-2026.11.22 open             51" in refused and "nothing was changed" in refused
+        assert re.search(r"events-2026\.11\.22 +open +51 ", refused) and "nothing was changed" in refused
         assert search.count("events-2026.11.22") == 51
 
         search.restore("latest", "events-2026.11.22", "--as", "events-before")
