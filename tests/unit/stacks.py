@@ -14,6 +14,9 @@ from settings.loader import ROOT
 
 Config = dict[str, Any]
 
+UNWATCHED: Config = {part: {"where": "none"} for part in ("elasticsearch", "canary", "logs", "metrics", "grafana")}
+"""The product without its search engine and without what watches it: for tests of the rest, which would only wait for them."""
+
 
 def house(folder: Path, stacks: Mapping[str, Config]) -> Path:
     """Make a root with this product, its tiers, and a file for each stack; return it."""
@@ -27,8 +30,8 @@ def house(folder: Path, stacks: Mapping[str, Config]) -> Path:
 
 
 def stack(name: str, *further: Config, tier: str = "production") -> Config:
-    """Return what a stack called `name` says: its domain and cluster, and what is `further` said."""
-    made: Config = {"tier": tier, "domain": f"{name}.lamps.example", "cluster": {"identifier": f"company-{name}"}}
+    """Return what a stack called `name` says: its domain and cluster, and what is `further` said. It is UNWATCHED unless that says more."""
+    made: Config = {"tier": tier, "domain": f"{name}.lamps.example", "cluster": {"identifier": f"company-{name}"}, **UNWATCHED}
     made["edge"] = {"namespaces": ["envoy-gateway-system"]}
     # What watches a stack differs with all that it watches: tests of what watches turn it on.
     made["metrics"] = {"where": "none"}

@@ -140,7 +140,7 @@ def test_a_stack_with_everything_loads_every_file() -> None:
 
 
 def test_a_stack_loads_no_rules_about_what_it_does_not_have() -> None:
-    said = {**BARE, "metrics": {"where": "cluster"}}
+    said = {**BARE, "metrics": {"where": "cluster", "kubelet": False}}
     about = {"workloads", "volumes", "targets", "prometheus", "alertmanager", "web"}
     assert loaded(render("lean", said)) - {"app", "rails"} == about
 

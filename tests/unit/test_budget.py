@@ -28,15 +28,13 @@ LARGE = {
     "processes": {"clock": {"command": ["bin/clock"], "singleton": True, "resources": {"memory": "300M"}}},
     "schedules": {"nightly": {"command": ["bin/nightly"], "cron": "0 3 * * *", "resources": {"cpu": "1.5"}}},
 }
-PLAIN = {"elasticsearch": {"where": "none"}, "canary": {"where": "none"}, "logs": {"where": "none"}}
-"""A product without a search engine, whose sums are short."""
 STACKS = {
-    "plain": stack("plain", PLAIN),
+    "plain": stack("plain"),
     "large": stack("large", LARGE),
     "mqtt-mode": stack("mqtt-mode", {"consumer": {"mode": "mqtt", "replicas": 1}, "mqtt": {"queues": {"falls": None}}}),
     "tiny": stack("tiny", tier="small"),
-    "over": stack("over", PLAIN, {"budget": {"cpu": "2", "memory": "20Gi", "storage": "100Gi"}}),
-    "within": stack("within", PLAIN, {"budget": {"cpu": "4", "memory": "20Gi", "storage": "100Gi"}}),
+    "over": stack("over", {"budget": {"cpu": "2", "memory": "20Gi", "storage": "100Gi"}}),
+    "within": stack("within", {"budget": {"cpu": "4", "memory": "20Gi", "storage": "100Gi"}}),
 }
 
 

@@ -15,6 +15,7 @@ from settings import SettingsError
 from settings.clusters import ClusterSettings, LogFiles, Route, live_route, load, outage_seconds, stacks_on
 from tests.unit.checkout import checkout
 from tests.unit.rendering import Registered
+from tests.unit.stacks import UNWATCHED
 
 LAMP = Route(namespace="lamp-a", loki="lamp-a", components=["web", "web-admin", "postgres"])
 SMALL = Route(namespace="lamp-b", loki="lamp-a", components=["web"], kubelet=True)
@@ -72,12 +73,17 @@ class TestRoutes:
             {
                 "a": {"tier": "staging", "cluster": CLUSTER, "logs": KEPT},
                 "b": {"tier": "staging", "cluster": CLUSTER, "logs": {"where": "shared", "namespace": "lamp-a"}},
-                "silent": {"tier": "staging", "cluster": CLUSTER, "logs": {"where": "none"}},
+                "silent": {"tier": "staging", "cluster": CLUSTER, **UNWATCHED},
+                "only-figures": {"tier": "staging", "cluster": CLUSTER, "logs": {"where": "none"}},
                 "elsewhere": {"tier": "staging", "cluster": {"identifier": "other"}, "logs": KEPT},
             },
         )
         found = stacks_on("company", root)
-        assert [(route.namespace, route.loki) for route in found.routes] == [("lamp-a", "lamp-a"), ("lamp-b", "lamp-a")]
+        assert [(route.namespace, route.loki) for route in found.routes] == [
+            ("lamp-a", "lamp-a"),
+            ("lamp-b", "lamp-a"),
+            ("lamp-only-figures", None),
+        ]
         assert {"web", "consumer", "loki", "sidekiq-alerts"} <= set(found.routes[0].components)
         assert found.access and found.access.context == "company" and found.unread == []
 

@@ -18,6 +18,7 @@ from settings.types import seconds_of
 from settings.watching import exporters
 from tests.unit.connectivity import Network, matches
 from tests.unit.rendering import SENTINEL, Registered, render
+from tests.unit.stacks import UNWATCHED
 
 NAMED = {"identifier": "company"}
 
@@ -63,14 +64,13 @@ BUCKET = {
     "access_key": "SNAPSHOTS_ACCESS_KEY",
     "secret_key": "SNAPSHOTS_SECRET_KEY",
 }
-QUIET: dict[str, Any] = {"metrics": {"where": "none"}}
-"""Most stacks are looked at without what watches them; `everything` and `watched-outside` are looked at with it."""
+MQTT_MODE = {"consumer": {"mode": "mqtt", "replicas": 1}, "mqtt": {"queues": {"falls": None}}}
 STACKS: dict[str, dict[str, Any]] = {
     # The ranges are what `./sy up` adds there.
     "sandbox": {"tier": "sandbox", "edge": {"ranges": ["10.118.0.0/24"]}},
     "staging": {"tier": "staging", "cluster": NAMED, "edge": {"namespaces": ["envoy-gateway-system"]}},
     "production": {"tier": "production", "cluster": NAMED, "images": {"pull_secrets": ["registry"]}},
-    "mqtt-mode": {"tier": "staging", "cluster": NAMED, "consumer": {"mode": "mqtt", "replicas": 1}, "mqtt": {"queues": {"falls": None}}},
+    "mqtt-mode": {"tier": "staging", "cluster": NAMED, **MQTT_MODE, **UNWATCHED},
     "no-broker": {
         "tier": "staging",
         "cluster": NAMED,
@@ -78,8 +78,8 @@ STACKS: dict[str, dict[str, Any]] = {
         "mqtt": {"where": "none"},
         "canary": {"where": "none"},
     },
-    "external": {"tier": "staging", "cluster": NAMED, **EXTERNAL},
-    "watched-outside": {"tier": "staging", "cluster": NAMED, **EXTERNAL, "metrics": {"where": "cluster"}},
+    "external": {"tier": "staging", "cluster": NAMED, **UNWATCHED, **EXTERNAL},
+    "watched-outside": {"tier": "staging", "cluster": NAMED, **EXTERNAL},
     "rotated": {
         "tier": "sandbox",
         "postgres": {"rotation": 2},
@@ -222,7 +222,7 @@ class PodTemplate:
 
 @cache
 def rendered(name: str) -> Rendered:
-    said = QUIET | STACKS[name]
+    said = STACKS[name]
     settings = resolve(name, said)
     given = {key: value for key, value in SECRETS.items() if key in settings.secret_names()}
     return Rendered(name, settings, render(name, said, given))
@@ -634,7 +634,18 @@ class TestNetwork:
             ("canary", "mqtt", 8883),
             ("canary", "web", 3000),
             *((app, target, port) for app in APP for target, port in SERVED),
+            ("postgres-exporter", "postgres", 5432),
+            ("redis-jobs-exporter", "redis-jobs", 6379),
+            ("elasticsearch-exporter", "elasticsearch", 9200),
+            ("blackbox-exporter", "mqtt", 8883),
+            ("blackbox-exporter", "elasticsearch", 9200),
+            *(("prometheus", target, port) for target, ports in TOLD.items() for port in ports),
         }
+
+    def test_grafana_asks_what_keeps_figures_and_lines_and_nobody_asks_grafana_but_prometheus(self) -> None:
+        reached = matrix(rendered("staging"))
+        assert {pair[1:] for pair in reached if pair[0] == "grafana"} == {("prometheus", 9090), ("alertmanager", 9093), ("loki", 3100)}
+        assert {pair for pair in reached if pair[1] == "grafana"} == {("prometheus", "grafana", 3000)}
 
     def test_every_pod_may_ask_a_dns_cache_on_its_node(self, stack: Rendered) -> None:
         for pod in templates(stack):
@@ -643,7 +654,8 @@ class TestNetwork:
 
     def test_without_a_broker_nothing_is_open_towards_one(self) -> None:
         reached = matrix(rendered("no-broker"))
-        assert {port for _, _, port in reached} == {5432, 8008, 6379, 9200, 9300}
+        assert not [pair for pair in reached if pair[2] in (1883, 5672, 8883, 15672, 15692)]
+        assert {port for source, _, port in reached if source != "prometheus"} == {5432, 8008, 6379, 9200, 9300, 9090, 9093, 3100}
 
     def test_external_services_are_reached_by_address_and_by_the_app_alone(self) -> None:
         stack = rendered("external")
@@ -663,7 +675,7 @@ class TestNetwork:
 
     def test_from_outside_only_the_brokers_tls_port_and_the_edge_are_open(self) -> None:
         stack = rendered("sandbox")
-        ports = {5432, 8008, 6379, 1883, 5672, 15672, 15692, 4369, 25672, 8883, 3000}
+        ports = {5432, 8008, 6379, 1883, 5672, 15672, 15692, 4369, 25672, 8883, 3000, *(port for told in TOLD.values() for port in told)}
         opened = {
             (pod.component, port, address)
             for pod in templates(stack)
@@ -676,6 +688,22 @@ class TestNetwork:
 
 APP = ("web", "sidekiq-alerts", "consumer", "release", "indexer")
 SERVED = (("postgres", 5432), ("redis-jobs", 6379), ("mqtt", 1883), ("mqtt", 5672), ("mqtt", 15672), ("elasticsearch", 9200))
+TOLD = {
+    **dict.fromkeys(("web", "sidekiq-alerts", "consumer", "indexer", "canary"), (9394,)),
+    "postgres": (8008, 9100),
+    "redis-jobs": (9100,),
+    "mqtt": (9100, 15692),
+    "elasticsearch": (9100,),
+    "loki": (3100, 9100),
+    "prometheus": (9090, 9100),
+    "alertmanager": (9093, 9100),
+    "kube-state-metrics": (8080,),
+    "postgres-exporter": (9187,),
+    "redis-jobs-exporter": (9121, 9122),
+    "elasticsearch-exporter": (9114,),
+    "blackbox-exporter": (9115,),
+}
+"""Where the sandbox's Prometheus reads metrics; 9100 is the free space of a volume."""
 
 
 def of_the_app(stack: Rendered) -> list[PodTemplate]:
@@ -687,7 +715,9 @@ def of_the_app(stack: Rendered) -> list[PodTemplate]:
 def matrix(stack: Rendered) -> set[tuple[str, str, int]]:
     """Every pair of pods of the stack that may talk, and the port."""
     pods, network = templates(stack), stack.network
-    ports = (5432, 8008, 6379, 1883, 5672, 8883, 15672, 15692, 4369, 25672, 3000, 443, 9200, 9300)
+    named = {port["containerPort"] for pod in pods for container in pod.containers for port in container.get("ports", [])}
+    # Members of the broker and of Elasticsearch meet on ports that they do not name.
+    ports = named | {4369, 25672, 9300, 443}
     return {
         (source.component, target.component, port)
         for source in pods

@@ -17,6 +17,7 @@ from settings import SettingsError, resolve
 from settings.backing import NOWHERE
 from settings.footprint import total
 from tests.unit.checkout import checkout
+from tests.unit.stacks import UNWATCHED
 from tools.errors import UserError
 from tools.paths import ROOT
 from tools.progress import Progress
@@ -359,6 +360,7 @@ def test_a_new_fork_is_told_each_thing_that_it_needs_with_its_state(root):
         "images": "open",
         "cluster": "open",
         "up": "open",
+        "log lines": "later",
         "DNS lamps.bright-homes.example": "open",
         "DNS mqtt.lamps.bright-homes.example": "later",
         "certificate": "later",
@@ -425,19 +427,19 @@ def test_the_wish_names_what_is_derived_from_it(root):
 
 def test_the_demo_on_the_small_tier_fits_2_gib_also_while_a_release_is_rolled_out(root):
     budget = {"cpu": "1", "memory": "2Gi", "storage": "8Gi"}
-    said = {"tier": "small", "cluster": {"identifier": "company"}, **{key: {"where": "none"} for key in ("logs", "metrics")}}
-    assert resolve("x", {**said, "budget": budget}, root=root).protect
+    product = {"tier": "small", "cluster": {"identifier": "company"}, **UNWATCHED}
+    assert resolve("x", product | {"budget": budget}, root=root).protect
     with pytest.raises(SettingsError, match=r"budget\.memory"):
-        resolve("x", {**said, "budget": budget | {"memory": "1900Mi"}}, root=root)
+        resolve("x", product | {"budget": budget | {"memory": "1900Mi"}}, root=root)
 
 
-def test_what_watches_the_demo_on_the_small_tier_and_keeps_its_lines_takes_less_than_a_gib_beside_it(root):
-    said = {"tier": "small", "cluster": {"identifier": "company"}}
-    asked = {
-        where: total(resolve("x", {**said, **{key: {"where": where} for key in ("logs", "metrics")}}, root=root).footprint()).memory
-        for where in ("cluster", "none")
-    }
-    assert 0 < asked["cluster"] - asked["none"] < 1 << 30
+def test_what_watches_the_small_tier_comes_on_top_and_the_page_says_how_much(root):
+    small = {"tier": "small", "cluster": {"identifier": "company"}}
+    watched, product = (total(resolve("x", said, root=root).footprint()) for said in (small, small | UNWATCHED))
+    assert (watched.memory - product.memory) // 2**20 == 816
+    assert (watched.storage - product.storage) // 2**30 == 5
+    page = (ROOT / "docs" / "new-reseller.md").read_text()
+    assert "2 GiB of memory for the product, and 816 MiB of memory and 5 GiB of volumes for its logs, metrics and alerts" in page
 
 
 def test_a_new_reseller_takes_ten_steps_whose_commands_exist():

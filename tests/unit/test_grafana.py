@@ -12,6 +12,7 @@ from components.grafana import CONFIG, DataSource, configuration, provisioned
 from settings import SettingsError, resolve
 from settings.grafana import Grafana
 from tests.unit.rendering import Registered
+from tests.unit.stacks import UNWATCHED
 from tests.unit.test_contract import SECRETS, Rendered, render, rendered, templates
 
 NAMED = {"identifier": "company"}
@@ -149,7 +150,13 @@ class TestRefusals:
         ],
     )
     def test_what_could_not_work_is_refused(self, said: dict[str, Any], sentence: str) -> None:
-        base: dict[str, Any] = {"tier": "staging", "cluster": NAMED, "logs": {"where": "cluster"}, "edge": {"namespaces": ["gateway"]}}
+        base: dict[str, Any] = {
+            "tier": "staging",
+            "cluster": NAMED,
+            **UNWATCHED,
+            "logs": {"where": "cluster"},
+            "edge": {"namespaces": ["gateway"]},
+        }
         grafana = {"where": "cluster", **said.get("grafana", {})}
         with pytest.raises(SettingsError) as refused:
             resolve("x", {**base, **said, "grafana": grafana})

@@ -11,6 +11,7 @@ from components import loki
 from settings import SettingsError, resolve
 from settings.logs import Logs
 from tests.unit.rendering import render
+from tests.unit.stacks import UNWATCHED
 from tests.unit.test_contract import NAMED, Rendered, rendered, templates
 from tools.errors import UserError
 
@@ -18,7 +19,7 @@ COLLECTOR = {"app.kubernetes.io/component": "collector"}
 
 
 def settings(logs: dict[str, Any], **more: Any) -> Any:
-    return resolve("own", {"tier": "staging", "cluster": NAMED, "logs": logs, **more})
+    return resolve("own", {"tier": "staging", "cluster": NAMED, **UNWATCHED, "logs": logs, **more})
 
 
 def configuration(**said: Any) -> dict[str, Any]:
@@ -88,7 +89,7 @@ class TestStack:
 
     def test_a_stack_that_shares_anothers_has_none_and_says_whose(self) -> None:
         made = Rendered("own", settings({"where": "shared", "namespace": "lamp-big"}), [])
-        stack = Rendered("own", made.settings, render("own", {"tier": "staging", "cluster": NAMED, "logs": SHARED}))
+        stack = Rendered("own", made.settings, render("own", {"tier": "staging", "cluster": NAMED, **UNWATCHED, "logs": SHARED}))
         [namespace] = stack.of("Namespace")
         assert namespace.inputs["metadata"]["labels"]["switchyard.dev/logs"] == "lamp-big"
         assert not [one for one in stack.of("StatefulSet") if one.kube_name == "loki"]
@@ -97,7 +98,7 @@ class TestStack:
     def test_the_keys_of_an_object_store_are_a_file_and_no_variable(self) -> None:
         stack = rendered("real-cluster")
         [pod] = [pod for pod in templates(stack) if pod.component == "loki"]
-        [container] = pod.containers
+        [container] = [one for one in pod.containers if one["name"] == "loki"]
         assert {"name": "AWS_SHARED_CREDENTIALS_FILE", "value": "/run/secrets/loki/credentials"} in container["env"]
         [keys] = [one for one in stack.of("Secret") if one.name.startswith("loki-store")]
         assert keys.inputs["stringData"]["credentials"].splitlines()[1].startswith("aws_access_key_id = generated-secret-")

@@ -17,6 +17,7 @@ from settings.backing import Mqtt, Queue
 from settings.stack import Cluster, Images
 from settings.types import Resources
 from tests.unit.rendering import SENTINEL, Registered, render
+from tests.unit.stacks import UNWATCHED
 
 NAMED = {"identifier": "company"}
 
@@ -175,11 +176,17 @@ def test_the_certificate_names_what_devices_dial_first():
     assert {"mqtt", "mqtt.lamp-test.svc", "mqtt.lamp-test.svc.cluster.local"} <= set(names)
 
 
-MQTT_MODE = {"tier": "staging", "cluster": NAMED, "consumer": {"mode": "mqtt", "replicas": 1}, "mqtt": {"queues": {"falls": None}}}
+MQTT_MODE = {
+    "tier": "staging",
+    "cluster": NAMED,
+    **UNWATCHED,
+    "consumer": {"mode": "mqtt", "replicas": 1},
+    "mqtt": {"queues": {"falls": None}},
+}
 
 
 def rendered(**said) -> dict[tuple[str, str], Registered]:
-    base = {"tier": "staging", "cluster": NAMED, **said}
+    base = {"tier": "staging", "cluster": NAMED, **UNWATCHED, "canary": {"where": "cluster"}, **said}
     return {(one.kind, one.name): one for one in render("staging", base)}
 
 

@@ -11,6 +11,7 @@ from components.postgres import ACCOUNTS, files, login
 from settings.backing import Postgres, Volume
 from settings.types import Resources, bytes_of
 from tests.unit.rendering import SENTINEL, Registered, render
+from tests.unit.stacks import UNWATCHED
 
 NAMED = {"identifier": "company"}
 
@@ -98,7 +99,10 @@ def test_every_password_file_that_the_script_reads_is_in_the_pod():
 
 @pytest.fixture(scope="module")
 def rendered():
-    return {rotation: render("test", {"tier": "staging", "cluster": NAMED, "postgres": {"rotation": rotation}}) for rotation in (1, 2, 3)}
+    return {
+        rotation: render("test", {"tier": "staging", "cluster": NAMED, **UNWATCHED, "postgres": {"rotation": rotation}})
+        for rotation in (1, 2, 3)
+    }
 
 
 def of(resources: list[Registered], kind: str) -> list[Registered]:

@@ -147,7 +147,7 @@ class TestTheStack:
         assert {job["job_name"] for job in jobs if job["job_name"].startswith("volumes/")} == {f"volumes/{name}:9100" for name in kept}
 
     def test_nothing_stands_beside_a_server_that_nobody_watches(self) -> None:
-        assert not [one for pod in templates(rendered("staging")) for one in pod.containers if one["name"] == "volume"]
+        assert not [one for pod in templates(rendered("mqtt-mode")) for one in pod.containers if one["name"] == "volume"]
 
     def test_prometheus_reaches_every_port_that_it_asks_and_nobody_else_does(self) -> None:
         stack = rendered("everything")

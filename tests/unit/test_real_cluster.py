@@ -8,9 +8,10 @@ import pytest
 
 from settings import resolve
 from tests.unit.rendering import render
+from tests.unit.stacks import UNWATCHED
 from tests.unit.test_contract import NAMED, SECRETS, STACKS, Rendered, rendered, templates
 
-BASE = {"tier": "staging", "cluster": NAMED}
+BASE = {"tier": "staging", "cluster": NAMED, **UNWATCHED}
 
 LOST = [
     {"key": f"node.kubernetes.io/{condition}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
@@ -45,9 +46,12 @@ class TestPlacement:
             assert pod.spec["tolerations"] == LOST, pod.component
 
 
+WATCHING = {"prometheus": "ssd", "alertmanager": "ssd"}
+
+
 class TestVolumes:
     def test_every_claim_is_of_the_stacks_class_and_of_its_own_where_it_names_one(self) -> None:
-        assert classes(real()) == {"postgres": "fast", "mqtt": "ssd", "redis-jobs": "ssd", "elasticsearch": "ssd", "loki": "ssd"}
+        assert classes(real()) == {"postgres": "fast", "mqtt": "ssd", "redis-jobs": "ssd", "elasticsearch": "ssd", "loki": "ssd"} | WATCHING
 
     def test_without_a_class_the_clusters_default_is_taken(self) -> None:
         assert set(classes(rendered("production")).values()) == {None}

@@ -13,12 +13,12 @@ from settings.backing import Postgres
 from settings.cures import DEMO
 from settings.loader import ROOT, merge, read_stack_file
 from settings.types import bytes_of, cores_of, seconds_of
+from tests.unit.stacks import UNWATCHED
 
 NAMED = {"identifier": "company"}
 NAMED_TEXT = '{"identifier": "company"}'
 
 STAGING = {"tier": "staging", "cluster": NAMED}
-UNWATCHED: dict[str, Any] = {"metrics": {"where": "none"}}
 SENTINEL = "hunter2-Do-Not-Print"
 
 
@@ -521,11 +521,12 @@ class TestSecrets:
 
 
 OURS = ("lamp", "postgres", "valkey", "rabbitmq")
+WATCHING = ("elasticsearch", "loki", "prometheus", "kube-state-metrics", "alertmanager", "exporters", "grafana")
 
 
 class TestWhatAStackLacks:
     def test_context_secrets_and_digests_are_listed_one_sentence_each(self) -> None:
-        made = resolve("staging", STAGING | UNWATCHED | {"app": {"secrets": ["SENTRY_DSN", "STRIPE_KEY"]}})
+        made = resolve("staging", STAGING | {"app": {"secrets": ["SENTRY_DSN", "STRIPE_KEY"]}})
         assert made.lacks(made.cures("staging"), ["STRIPE_KEY"]) == [
             "cluster.context is not set: name the kubeconfig context of its cluster; "
             "or try it on this machine: `./sy fork staging trial --domain HOST --cluster sandbox`",
@@ -536,12 +537,16 @@ class TestWhatAStackLacks:
             "image rabbitmq has no digest: pin it with `./sy images pin rabbitmq -s staging`",
             "image elasticsearch has no digest: pin it with `./sy images pin elasticsearch -s staging`",
             "image loki has no digest: pin it with `./sy images pin loki -s staging`",
+            "image prometheus has no digest: pin it with `./sy images pin prometheus -s staging`",
+            "image kube-state-metrics has no digest: pin it with `./sy images pin kube-state-metrics -s staging`",
+            "image alertmanager has no digest: pin it with `./sy images pin alertmanager -s staging`",
             "image exporters has no digest: pin it with `./sy images pin exporters -s staging`",
+            "image grafana has no digest: pin it with `./sy images pin grafana -s staging`",
         ]
 
     def test_a_stack_with_everything_lacks_nothing(self) -> None:
-        pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in (*OURS, "elasticsearch", "loki", "exporters")}
-        made = resolve("staging", STAGING | UNWATCHED | {"cluster": {**NAMED, "context": "company"}, "images": {"pinned": pinned}})
+        pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in (*OURS, *WATCHING)}
+        made = resolve("staging", STAGING | {"cluster": {**NAMED, "context": "company"}, "images": {"pinned": pinned}})
         assert made.lacks(made.cures("staging"), []) == []
 
     @pytest.mark.parametrize(
@@ -566,8 +571,8 @@ class TestWhatAStackLacks:
 
     def test_images_of_parts_that_are_absent_are_not_asked_for(self) -> None:
         off = {"where": "none"}
-        said = STAGING | {"postgres": off, "mqtt": off, "consumer": off, "canary": off, "redis": {"jobs": off}, "sidekiq": None}
-        assert resolve("staging", said | {"elasticsearch": off, "logs": off, "metrics": off}).image_names() == ["lamp"]
+        said = STAGING | {"postgres": off, "mqtt": off, "consumer": off, "redis": {"jobs": off}, "sidekiq": None}
+        assert resolve("staging", said | UNWATCHED).image_names() == ["lamp"]
 
 
 SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18} | {

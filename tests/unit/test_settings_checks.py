@@ -13,6 +13,7 @@ from settings.footprint import Footprint, total
 from settings.loader import read_stack_file
 from settings.quantities import said_bytes, said_cores
 from settings.types import seconds_of
+from tests.unit.stacks import UNWATCHED
 
 GIB = 2**30
 NAMED = {"identifier": "company"}
@@ -32,7 +33,7 @@ NO_APP: dict[str, Any] = {
 
 
 def made(said: dict[str, Any], stack: str = "x") -> Settings:
-    return resolve(stack, {"tier": "staging", "cluster": NAMED, "elasticsearch": {"where": "none"}, **said})
+    return resolve(stack, {"tier": "staging", "cluster": NAMED, **UNWATCHED, **said})
 
 
 def refusal(said: dict[str, Any], stack: str = "x") -> list[str]:
