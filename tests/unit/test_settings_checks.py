@@ -23,8 +23,6 @@ NO_APP: dict[str, Any] = {
     "sidekiq": None,
     "consumer": {"where": "none"},
     "canary": {"where": "none"},
-    "logs": {"where": "none"},
-    "metrics": {"where": "none"},
     "release": None,
     "mqtt": {"where": "none"},
     "redis": None,
@@ -302,7 +300,7 @@ class TestBudgets:
         assert [problem.split(": ")[1] for problem in problems] == ["budget.cpu", "budget.memory", "budget.storage"]
 
     def test_a_footprint_counts_pods_beside_the_replicas(self) -> None:
-        said = {"tier": "production", "metrics": {"where": "none"}, "processes": {"clock": {"command": ["c"], "singleton": True}}}
+        said = {"tier": "production", "processes": {"clock": {"command": ["c"], "singleton": True}}}
         parts = {part.component: part for part in made(said).footprint()}
         assert (parts["web"].replicas, parts["web"].surge) == (2, 1)
         assert (parts["clock"].replicas, parts["clock"].surge) == (1, 0)
