@@ -9,7 +9,7 @@ from cli import checks, console, images, machine, process
 from cli.environment import users
 from cli.errors import FAILED, MENDABLE, OK
 from images import catalog
-from tools import pulumi_home
+from tools import pulumi_home, toolchain
 from tools.errors import UserError
 from tools.paths import ROOT
 from tools.progress import Progress
@@ -20,10 +20,11 @@ LAYERS = {
     "engine": "real previews, no cluster; five minutes",
     "lamp": "the demo app's own tests",
     "cluster": "the real thing; needs root",
+    "long": "those of `cluster` that wait for minutes; only when asked for",
 }
-"""In the order they run. Each is a folder of tests/."""
+"""In the order they run. Each is a folder of tests/, but for `long`, which is what is marked so in tests/cluster."""
 
-WITH_SANDBOX = ("lamp", "cluster")
+WITH_SANDBOX = ("lamp", "cluster", "long")
 STOP_SANDBOX = "SWITCHYARD_STOP_SANDBOX"
 """Set for pytest when the sandbox was stopped before, so that it is stopped again; see cli/restore.py."""
 
@@ -60,14 +61,14 @@ def chosen(layer: str) -> list[str]:
     there = [name for name in LAYERS if (ROOT / "tests" / name).is_dir()]
     if layer == "all":
         return there
-    if layer not in there:
+    if layer not in (*there, "long"):
         raise UserError(f"there is no folder tests/{layer}")
     return [layer]
 
 
 def pytest_argv(layers: Sequence[str], words: Sequence[str]) -> list[str]:
     """Return pytest's command line: one run, so that its last line counts everything."""
-    folders = [f"tests/{layer}" for layer in layers]
+    folders = ["tests/cluster", "-m", "long"] if "long" in layers else [f"tests/{layer}" for layer in layers]
     options = [word for word in words if word != "--"]
     return [sys.executable, "-m", "pytest", "-p", "cli.restore", *folders, *options]
 
@@ -84,6 +85,9 @@ def set_up(layers: Sequence[str], progress: Progress) -> dict[str, str]:
     elif "engine" in layers:
         programs = machine.ensure(machine.ENGINE, progress)
     else:
+        if "unit" in layers and not (machine.find("promtool") and machine.find("amtool")):
+            # Rules, dashboards and Alertmanager's configuration are read by the programs that will read them.
+            toolchain.ensure(["rules"], progress)
         return users()
     return pulumi_home.environment(programs.toolchain, users())
 

@@ -235,6 +235,7 @@ class TestEverythingOutside:
 class TestChanges:
     """In this order: each begins with everything outside and working."""
 
+    @pytest.mark.long
     def test_a_server_that_another_authority_signed_stops_the_release_and_the_old_pods_go_on(self, outsourced: Outsourced) -> None:
         outsourced.say({"postgres": {"external": {"ca": outsourced.other.certificate}}})
         result = outsourced.trial.up()

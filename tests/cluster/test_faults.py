@@ -16,6 +16,7 @@ def test_every_acknowledged_fall_has_exactly_one_alert_although(installation: In
     assert outcome.harmless, str(outcome)
 
 
+@pytest.mark.long
 def test_postgres_may_be_away_while_the_consumer_connects_anew(installation: Installation, lamps: dict[str, str]) -> None:
     outcome = faults.survive(installation, lamps, faults.postgres_away(120), after=10)
     print(outcome)

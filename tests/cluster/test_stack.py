@@ -105,6 +105,7 @@ class TestAnotherImage:
         assert trial.has_no_changes().code == 0
 
 
+@pytest.mark.long
 class TestAFailedMigration:
     def test_it_stops_the_rollout_and_the_old_version_serves_on_with_its_own_configuration(
         self, trial: Trial, installation: Installation

@@ -11,7 +11,7 @@ from cli.sandbox import Started
 from tests.cluster.trial import PRODUCT_IMAGES, Trial
 from tools.progress import Progress
 
-pytestmark = [pytest.mark.fault, pytest.mark.two_nodes]
+pytestmark = [pytest.mark.fault, pytest.mark.two_nodes, pytest.mark.long]
 
 CUT_SECONDS = 75
 """Longer than it takes until the lost node's pods run elsewhere (55 s, knowledge: sandbox)."""

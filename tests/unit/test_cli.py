@@ -212,6 +212,11 @@ def test_pytest_runs_once_and_fast_layers_first():
     assert argv[1:] == ["-m", "pytest", "-p", "cli.restore", "tests/unit", "tests/cluster", "-k", "fall"]
 
 
+def test_what_waits_for_minutes_runs_only_when_it_is_asked_for():
+    assert "long" not in tests.chosen("all")
+    assert tests.pytest_argv(tests.chosen("long"), [])[-3:] == ["tests/cluster", "-m", "long"]
+
+
 # The effective stack file
 
 
