@@ -16,7 +16,8 @@ from tools.progress import Progress
 
 LAYERS = {
     "lint": "ruff and pyright",
-    "unit": "no engine, no cluster; a minute",
+    "unit": "no engine, no cluster; two minutes",
+    "rules": "alert rules and dashboards by promtool; half a minute",
     "engine": "real previews, no cluster; five minutes",
     "lamp": "the demo app's own tests",
     "cluster": "the real thing; needs root",
@@ -24,6 +25,8 @@ LAYERS = {
 }
 """In the order they run. Each is a folder of tests/, but for `long`, which is what is marked so in tests/cluster."""
 
+RULES = "rules"
+"""The layer, and what of the toolchain it needs: promtool and amtool."""
 WITH_SANDBOX = ("lamp", "cluster", "long")
 STOP_SANDBOX = "SWITCHYARD_STOP_SANDBOX"
 """Set for pytest when the sandbox was stopped before, so that it is stopped again; see cli/restore.py."""
@@ -75,6 +78,8 @@ def pytest_argv(layers: Sequence[str], words: Sequence[str]) -> list[str]:
 
 def set_up(layers: Sequence[str], progress: Progress) -> dict[str, str]:
     """Build what the layers need and return the environment they run in."""
+    if RULES in layers and not (machine.find("promtool") and machine.find("amtool")):
+        toolchain.ensure([RULES], progress)
     if set(layers) & set(WITH_SANDBOX):
         from cli.sandbox import room_gib
 

@@ -1,4 +1,4 @@
-"""What all three layers share: the same random inputs in every run, so that a failure is a failure for everybody."""
+"""What all layers share: the same random inputs in every run, so that a failure is a failure for everybody."""
 
 import hypothesis
 

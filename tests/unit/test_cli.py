@@ -35,6 +35,7 @@ from settings.stack import Cluster
 from tests.unit.checkout import checkout
 from tools.errors import UserError
 from tools.paths import ROOT
+from tools.progress import Progress
 from tools.toolchain import Toolchain
 
 SECRET = "hunter2-hunter2"
@@ -215,6 +216,17 @@ def test_pytest_runs_once_and_fast_layers_first():
 def test_what_waits_for_minutes_runs_only_when_it_is_asked_for():
     assert "long" not in tests.chosen("all")
     assert tests.pytest_argv(tests.chosen("long"), [])[-3:] == ["tests/cluster", "-m", "long"]
+
+
+@pytest.mark.parametrize(
+    ("there", "layer", "built"), [(None, "rules", [["rules"]]), (None, "unit", []), ("/usr/bin/promtool", "rules", [])]
+)
+def test_promtool_is_built_for_the_layer_that_asks_it_where_there_is_none(there, layer, built, monkeypatch):
+    asked = []
+    monkeypatch.setattr(tests.machine, "find", lambda name: there)
+    monkeypatch.setattr(tests.toolchain, "ensure", lambda groups, progress: asked.append(groups))
+    tests.set_up([layer], Progress())
+    assert asked == built
 
 
 # The effective stack file
@@ -582,7 +594,6 @@ def test_a_product_without_broker_ends_well_without_a_fall(sandbox_stack, capsys
 
 
 def test_a_fall_that_nobody_takes_says_how_far_it_came():
-    from tools.progress import Progress
 
     made = Demo("127.0.0.1", 1, "mqtt", AUTHORITY, "http://127.0.0.1:1", PASSWORDS)
     with pytest.raises(FailedError, match=r"broker 127.0.0.1:1 can not be reached.*./sy fall"):

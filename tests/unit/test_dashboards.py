@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft202012Validator
 
 from components.dashboards import Shown, dashboards
@@ -14,7 +13,6 @@ from components.dashboards.panels import COLUMNS, Dashboard, Panel, Query, Row, 
 from components.prometheus_configuration import _KUBELET_SERIES as KUBELET
 from settings import resolve
 from tests.unit.promql import metrics_of
-from tests.unit.promtool import check_rules
 
 SCHEMA = Draft202012Validator(json.loads(Path(__file__).with_name("dashboard.schema.json").read_text()))
 APP = {
@@ -149,20 +147,6 @@ class TestTheModel:
 
 
 class TestQueries:
-    def test_promtool_parses_every_query(self, tmp_path: Path) -> None:
-        asked = queries(ALL)
-        assert len(asked) > 80
-        rules = [{"record": f"panel:{number}", "expr": query.plain()} for number, (_, _, query) in enumerate(asked)]
-        file = tmp_path / "queries.yml"
-        file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
-        done = check_rules(file)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def test_promtool_would_find_one_that_does_not_parse(self, tmp_path: Path) -> None:
-        file = tmp_path / "queries.yml"
-        file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": [{"record": "panel:0", "expr": "sum(rate(up[5m])"}]}]}))
-        assert check_rules(file).returncode != 0
-
     def test_no_variable_is_left_in_a_query_that_is_tried(self) -> None:
         for dashboard in ALL.values():
             for panel in dashboard.panels:

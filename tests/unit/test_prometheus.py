@@ -1,8 +1,6 @@
 """Prometheus: it asks exactly what components say, keeps the answers under their names, and may be reached by nobody else."""
 
 import re
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from components.watch import Expectation, Scrape, Watch, members
 from settings import SettingsError, resolve
 from settings.fixed import servers
 from tests.unit.connectivity import Network
-from tests.unit.promtool import promtool
 from tests.unit.rendering import Registered, render
 from tests.unit.test_contract import matrix, rendered, templates
 
@@ -225,17 +222,3 @@ def test_every_rule_file_that_is_named_is_in_the_config_map() -> None:
     made = files(watched(all_watches()), ABOUT, alertmanager=None, kubelet=False)
     named = [path.rpartition("/")[2] for path in yaml.safe_load(made["prometheus.yml"])["rule_files"]]
     assert set(named) == set(made) - {"prometheus.yml"}
-
-
-@pytest.mark.parametrize("stack", ["everything", "watched-outside"])
-def test_promtool_takes_the_whole_configuration(stack: str, tmp_path: Path) -> None:
-    [made] = [one for one in rendered(stack).resources if one.kind == "ConfigMap" and one.name.startswith("prometheus-")]
-    for name, text in made.inputs["data"].items():
-        (tmp_path / name).write_text(text.replace("/etc/prometheus", str(tmp_path)))
-    words = [str(promtool()), "check", "config", "--syntax-only", str(tmp_path / "prometheus.yml")]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    rules = subprocess.run(
-        [str(promtool()), "check", "rules", str(tmp_path / "expectations.yml")], capture_output=True, text=True, check=False
-    )
-    assert rules.returncode == 0, rules.stderr

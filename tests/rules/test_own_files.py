@@ -16,7 +16,7 @@ from components.prometheus import own_rules
 from settings import SettingsError, resolve
 from settings.loader import ROOT
 from settings.own_files import OUR_DASHBOARDS, promql_of
-from tests.unit.promtool import promtool
+from tests.rules.promtool import promtool
 from tools.progress import Progress
 
 BASE: dict[str, Any] = {"tier": "staging", "cluster": {"identifier": "company"}, "metrics": {"where": "cluster"}}
