@@ -78,8 +78,7 @@ def pytest_argv(layers: Sequence[str], words: Sequence[str]) -> list[str]:
 
 def set_up(layers: Sequence[str], progress: Progress) -> dict[str, str]:
     """Build what the layers need and return the environment they run in."""
-    if RULES in layers and not (machine.find("promtool") and machine.find("amtool")):
-        toolchain.ensure([RULES], progress)
+    programs: machine.Programs | None = None
     if set(layers) & set(WITH_SANDBOX):
         from cli.sandbox import room_gib
 
@@ -89,12 +88,10 @@ def set_up(layers: Sequence[str], progress: Progress) -> dict[str, str]:
         programs, _ = images.build_all(catalog.names(), progress)
     elif "engine" in layers:
         programs = machine.ensure(machine.ENGINE, progress)
-    else:
-        if "unit" in layers and not (machine.find("promtool") and machine.find("amtool")):
-            # Rules, dashboards and Alertmanager's configuration are read by the programs that will read them.
-            toolchain.ensure(["rules"], progress)
-        return users()
-    return pulumi_home.environment(programs.toolchain, users())
+    if RULES in layers and not (machine.find("promtool") and machine.find("amtool")):
+        # Rules, dashboards and Alertmanager's configuration are read by the programs that will read them.
+        toolchain.ensure([RULES], progress)
+    return pulumi_home.environment(programs.toolchain, users()) if programs else users()
 
 
 def stop_sandbox() -> None:
