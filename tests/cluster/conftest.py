@@ -37,10 +37,13 @@ ORDER = (
     "test_deploying",
     "test_data_loss",
     "test_external",
+    "test_logs",
     "test_elasticsearch",
     "test_metrics",
     "test_dashboards",
     "test_alerts",
+    # After the alerts, which begin with a broker that no device has spoken to.
+    "test_canary",
     "test_faults",
     "test_two_nodes",
 )

@@ -3,23 +3,15 @@
 import re
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
 from bench.load import Lamp, wait_until
 from cli.demo import SERIAL
-from cli.sandbox import Started
-from tests.cluster.trial import PRODUCT_IMAGES, Trial
-from tests.engine.project import Project
+from tests.cluster.trial import CANARY_LATE_SECONDS, Trial
 
-EVERY_SECONDS, LATE_SECONDS = 10, 5
-SAID = {
-    "canary": {"where": "cluster", "every": f"{EVERY_SECONDS}s", "late": f"{LATE_SECONDS}s"},
-    "elasticsearch": {"where": "cluster"},
-    **{part: {"where": "none"} for part in ("logs", "metrics", "grafana")},
-}
 PATIENCE_SECONDS = 60
 METRICS = "import sys, urllib.request as r; print(r.urlopen(f'http://127.0.0.1:{sys.argv[1]}/metrics').read().decode())"
 RUBY_METRICS = "require 'net/http'; puts Net::HTTP.get(URI('http://127.0.0.1:9394/metrics'))"
@@ -86,19 +78,13 @@ def value(text: str, series: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def measured(started: Started, make_checkout: Callable[[], Project]) -> Iterator[Measured]:
-    trial = Trial("canary-test", make_checkout(), started, SAID, images=[*PRODUCT_IMAGES, "elasticsearch", "exporters"])
-    try:
-        trial.must_up()
-        yield Measured(trial)
-    finally:
-        gone = trial.destroy()
-    assert gone.code == 0, gone.text
+def measured(watched: Trial) -> Measured:
+    return Measured(watched)
 
 
 def test_a_fall_is_measured_from_the_tls_port_to_its_alert(measured: Measured) -> None:
     measured.eventually(lambda: measured.canary("canary_alert_latency_seconds_count") >= 2)
-    assert measured.canary("canary_last_alert_latency_seconds") < LATE_SECONDS
+    assert measured.canary("canary_last_alert_latency_seconds") < CANARY_LATE_SECONDS
     assert measured.canary("canary_published_total") >= 2
 
 
@@ -115,10 +101,10 @@ def test_a_search_finds_an_event_and_nothing_of_the_canary(measured: Measured) -
 
 def test_without_a_consumer_the_canary_is_late_and_then_no_longer(measured: Measured) -> None:
     measured.scaled("deployment/consumer", 0)
-    measured.eventually(lambda: measured.canary("canary_outstanding_seconds") > LATE_SECONDS)
+    measured.eventually(lambda: measured.canary("canary_outstanding_seconds") > CANARY_LATE_SECONDS)
     assert measured.canary('canary_failures_total{stage="alert"}') >= 1
     measured.scaled("deployment/consumer", 1)
-    measured.eventually(lambda: measured.canary("canary_outstanding_seconds") < LATE_SECONDS)
+    measured.eventually(lambda: measured.canary("canary_outstanding_seconds") < CANARY_LATE_SECONDS)
 
 
 def test_indexing_that_is_away_delays_no_alert_and_is_made_up_for(measured: Measured) -> None:

@@ -15,6 +15,7 @@ from tests.engine.project import Project, Result
 
 PRODUCT_IMAGES = ("lamp", "postgres", "rabbitmq", "valkey", "loki")
 UP_SECONDS = 900
+CANARY_LATE_SECONDS = 5
 QUIET: dict[str, Any] = {"metrics": {"where": "none"}, "elasticsearch": {"where": "none"}, "canary": {"where": "none"}}
 """What most tests do without, and would pay for with its start: nobody watches their stack, or searches in it, or times its alarms."""
 BARE: dict[str, Any] = {
@@ -35,8 +36,9 @@ WATCHED: dict[str, Any] = {
     "metrics": {"where": "cluster", "kubelet": False},
     "logs": {"where": "cluster"},
     "elasticsearch": {"where": "cluster"},
+    "canary": {"where": "cluster", "every": "10s", "late": f"{CANARY_LATE_SECONDS}s"},
 }
-"""A whole product that is watched."""
+"""A whole product that is watched, and times its own alarms, more often than in earnest."""
 
 
 class Trial:
