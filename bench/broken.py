@@ -61,8 +61,15 @@ class Broken:
         self.since.update(dict.fromkeys(alerts, time.monotonic()))
 
     def scale(self, workload: str, replicas: int) -> None:
-        """Set the number of a workload's pods."""
-        self.installation.run("scale", workload, f"--replicas={replicas}")
+        """Set the number of a workload's pods; a control plane that is busy is asked again."""
+
+        def done() -> bool:
+            with contextlib.suppress(AssertionError):
+                self.installation.run("scale", workload, f"--replicas={replicas}")
+                return True
+            return False
+
+        wait_until(done, 120, lambda: f"{workload} could not be scaled to {replicas}")
 
     def gone(self, component: str) -> None:
         """Wait until a component has no pod."""
@@ -91,8 +98,11 @@ class Broken:
 def small_volume(broken: Broken) -> None:
     """Give Alertmanager a volume of 16 MiB for its next start; the folder on the host that it stands for stays as it is."""
     node, folder = _volume(broken)
+    # The pod's own mount is a peer of the folder's: what is mounted while it stands goes with it.
+    broken.scale("statefulset/alertmanager", 0)
+    broken.gone("alertmanager")
     run("nsenter", f"--mount={node.mounts}", "mount", "-t", "tmpfs", "-o", f"size={SMALL_MIB}m", "tmpfs", folder)
-    broken.installation.run("delete", "pod", "alertmanager-0", "--wait=true")
+    broken.scale("statefulset/alertmanager", 1)
 
 
 def large_volume(broken: Broken) -> None:
