@@ -54,7 +54,7 @@ def problems(settings: "Settings") -> Iterator[Problem]:
     yield from _texts(canary)
     yield from _way(settings, canary)
     if canary.web not in settings.web:
-        reason = f"no such process under web ({', '.join(settings.web) or 'none'})"
+        reason = f"there is no web.{canary.web}; under web there is {', '.join(settings.web) or 'nothing'}"
         yield Problem(("canary", "web"), reason, canary.web, (("web",),))
     if canary.token and canary.token not in [*settings.app.generate, *settings.app.secrets]:
         reason = "is no secret of the app: name it under app.generate, which makes it, or under app.secrets"

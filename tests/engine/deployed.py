@@ -16,6 +16,9 @@ from tests.engine.project import Project
 UNREACHABLE = """{apiVersion: v1, kind: Config, current-context: none, contexts: [{name: none, context: {cluster: none, user: none}}],
 clusters: [{name: none, cluster: {server: "https://127.0.0.1:1"}}], users: [{name: none, user: {}}]}"""
 IMAGES = ("lamp", "postgres", "valkey", "rabbitmq")
+"""What the product itself runs."""
+WATCHING = ("elasticsearch", "loki", "prometheus", "kube-state-metrics", "alertmanager", "exporters", "grafana")
+"""What further images a whole stack runs."""
 ASKING = {"ownership.py": "None", "standing.py": "[]"}
 """Modules whose `check` asks the cluster, and what it would say of an empty one."""
 NOT_IN_A_CLUSTER = ("--exclude", "**kubernetes:*/**")
@@ -28,7 +31,7 @@ def digest(digit: str) -> str:
 
 def complete(kubeconfig: Path, identifier: str) -> dict[str, Any]:
     """Return what a stack file must say before the program lets an update begin."""
-    pinned = {name: f"registry.example.com/{name}@{digest('1')}" for name in IMAGES}
+    pinned = {name: f"registry.example.com/{name}@{digest('1')}" for name in (*IMAGES, *WATCHING)}
     kubeconfig.write_text(UNREACHABLE)
     cluster = {"identifier": identifier, "kubeconfig": str(kubeconfig), "context": "none"}
     return {"cluster": cluster, "images": {"pinned": pinned}}

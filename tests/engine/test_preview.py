@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.engine.deployed import IMAGES, WATCHING
 from tests.engine.project import Preview, Project
+from tests.unit.stacks import UNWATCHED
 
 STACKS = ("sandbox", "staging", "production")
 SENTINEL = "hunter2-Do-Not-Print"
@@ -47,7 +49,7 @@ class TestAStackFileAsItStands:
     def test_it_lists_what_is_lacking_to_bring_it_up(self, previews: dict[str, Preview], stack: str) -> None:
         warnings = "\n".join(previews[stack].warnings)
         assert "cluster.context is not set" in warnings
-        for image in ("lamp", "postgres", "valkey", "rabbitmq"):
+        for image in [*IMAGES, *(name for name in WATCHING if name != "grafana" or stack != "sandbox")]:
             assert f"image {image} has no digest" in warnings
 
     def test_everything_goes_through_the_one_provider_of_the_stack(self, previews: dict[str, Preview], stack: str) -> None:
@@ -87,7 +89,7 @@ def test_settings_of_the_stack_file_reach_the_resources_through_all_layers(proje
 
 def test_a_product_without_consumer_and_broker_is_a_valid_stack(project: Project) -> None:
     project.init("staging")
-    project.say("staging", {"consumer": {"where": "none"}, "canary": {"where": "none"}, "mqtt": {"where": "none"}})
+    project.say("staging", {**UNWATCHED, "consumer": {"where": "none"}, "mqtt": {"where": "none"}})
     preview = project.preview("staging")
     assert preview.code == 0, preview.text
     assert [one["urn"] for one in preview.resources if re.search(r"mqtt|consumer|authority", one["urn"])] == []
@@ -99,8 +101,8 @@ def test_a_product_whose_services_are_all_external_previews_and_asks_for_their_s
     project.say(
         "staging",
         {
+            **UNWATCHED,
             "consumer": {"where": "none"},
-            "canary": {"where": "none"},
             "mqtt": {"where": "none"},
             "postgres": {"where": "external", "external": {"host": "db.example.com", "port": 5432, "user": "u", "password": "DB_PASSWORD"}},
             "redis": {"jobs": {"where": "external", "external": {"host": "redis.example.com", "port": 6380, "password": "REDIS_PASSWORD"}}},

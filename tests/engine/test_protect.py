@@ -9,6 +9,8 @@ from tests.engine.project import Preview, Project
 from tests.engine.state import pretend
 
 KEPT = {"Namespace": "lamp-staging", "PrivateKey": "authority-key", "SelfSignedCert": "authority-certificate"}
+SERVERS = {"postgres", "mqtt", "redis-jobs", "elasticsearch", "loki", "prometheus", "alertmanager"}
+"""What has a volume."""
 EXTERNAL = {"postgres": {"where": "external", "external": {"host": "db.example.com", "port": 5432}}}
 CACHE = {"redis": {"jobs": {"policy": "allkeys-lru", "config_var": "CACHE_URL"}}}
 NO_BROKER = {"mqtt": {"where": "none"}, "consumer": {"where": "none"}, "canary": {"where": "none"}}
@@ -49,7 +51,7 @@ def test_the_state_says_of_everything_that_can_not_be_made_again_that_it_is_prot
     protected = {
         (one["type"].rsplit(":", 1)[-1], one["urn"].rsplit("::", 1)[-1]) for one in installed.state("staging") if one.get("protect")
     }
-    assert protected == {*KEPT.items(), ("StatefulSet", "postgres"), ("StatefulSet", "mqtt"), ("StatefulSet", "redis-jobs")}
+    assert protected == {*KEPT.items(), *(("StatefulSet", name) for name in SERVERS)}
 
 
 def test_a_change_of_sizes_goes_through_the_guard(changed: Callable[[dict[str, Any]], Preview]) -> None:
@@ -60,7 +62,7 @@ def test_a_change_of_sizes_goes_through_the_guard(changed: Callable[[dict[str, A
 
 def test_another_namespace_is_refused_for_it_would_leave_everything_behind(changed: Callable[[dict[str, Any]], Preview]) -> None:
     preview = changed({"namespace": "elsewhere"})
-    assert refused(preview, REPLACED) == {"postgres", "mqtt", "redis-jobs"}
+    assert refused(preview, REPLACED) == SERVERS
     assert refused(preview, DELETED) == {"lamp-staging"}
 
 
@@ -76,7 +78,7 @@ def test_a_broker_that_is_dropped_is_refused(changed: Callable[[dict[str, Any]],
 
 def test_what_is_named_as_unprotected_is_replaced_and_nothing_else(changed: Callable[[dict[str, Any]], Preview]) -> None:
     assert changed({**CACHE, "unprotected": ["redis-jobs"]}).code == 0
-    assert refused(changed({**CACHE, "unprotected": ["redis-jobs"], "namespace": "elsewhere"}), REPLACED) == {"postgres", "mqtt"}
+    assert refused(changed({**CACHE, "unprotected": ["redis-jobs"], "namespace": "elsewhere"}), REPLACED) == SERVERS - {"redis-jobs"}
 
 
 def test_without_protection_only_what_was_protected_before_is_refused(changed: Callable[[dict[str, Any]], Preview]) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.engine.deployed import IMAGES, WATCHING
 from tests.engine.project import Project
 from tests.engine.test_preview import kubeconfig_of
 
-PINNED = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in ("lamp", "postgres", "valkey", "rabbitmq")}
+PINNED = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in (*IMAGES, *WATCHING)}
 
 
 @pytest.fixture

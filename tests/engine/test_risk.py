@@ -14,6 +14,7 @@ from reports.risk import Risk
 from settings.loader import ROOT
 from tests.engine.deployed import IMAGES, bring_up, digest
 from tests.engine.project import Project
+from tests.unit.stacks import UNWATCHED
 
 STACK = "staging"
 SENTINEL = "hunter2-Do-Not-Print"
@@ -23,7 +24,7 @@ SENTINEL = "hunter2-Do-Not-Print"
 def deployed(make_project: Callable[[], Project]) -> Project:
     """A checkout whose staging counts as brought up, with a secret of a human's."""
     project = make_project()
-    project.say(STACK, {"app": {"secrets": ["SENTRY_DSN"]}})
+    project.say(STACK, {**UNWATCHED, "app": {"secrets": ["SENTRY_DSN"]}})
     bring_up(project, STACK, {"SENTRY_DSN": f"{SENTINEL}-of-before"})
     return project
 

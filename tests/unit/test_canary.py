@@ -52,7 +52,7 @@ class TestRefusals:
             ),
             ({"payload": "{}"}, "canary.payload: '{}': expected {id} in it"),
             ({"path": "/alerts"}, "canary.path: '/alerts': expected {id} in it"),
-            ({"web": "wbe"}, "canary.web: 'wbe': no such process under web (web)"),
+            ({"web": "wbe"}, "canary.web: 'wbe': there is no web.wbe; under web there is web"),
             ({"token": "API"}, "canary.token: is no secret of the app"),
             ({"password": "PASS"}, "canary.password: is for an external broker"),
             ({"user": "somebody"}, "canary.user: is for an external broker"),
