@@ -13,17 +13,16 @@ from settings.loader import PROJECT, read_stack_file
 from tests.cluster import left_behind
 from tests.engine.project import Project, Result
 
-PRODUCT_IMAGES = ("lamp", "postgres", "rabbitmq", "valkey", "loki")
+PRODUCT_IMAGES = ("lamp", "postgres", "rabbitmq", "valkey")
 UP_SECONDS = 900
 CANARY_LATE_SECONDS = 5
-QUIET: dict[str, Any] = {"metrics": {"where": "none"}, "elasticsearch": {"where": "none"}, "canary": {"where": "none"}}
+QUIET: dict[str, Any] = {part: {"where": "none"} for part in ("logs", "metrics", "elasticsearch", "canary")}
 """What most tests do without, and would pay for with its start: nobody watches their stack, or searches in it, or times its alarms."""
 BARE: dict[str, Any] = {
     **QUIET,
     "postgres": {"where": "none"},
     "redis": {"jobs": {"where": "none"}},
     "mqtt": {"where": "none"},
-    "logs": {"where": "none"},
     "consumer": {"where": "none"},
     "sidekiq": {"alerts": None},
     "release": {"command": []},
