@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from functools import cache
 from typing import Any
 
 import pytest
@@ -59,6 +60,7 @@ def test_what_wakes_somebody_is_told_soon(alert: Alert) -> None:
         assert alert.seconds <= LOST.get(alert.name, LONGEST_CRITICAL_SECONDS)
 
 
+@cache
 def expectations(stack: str) -> list[dict[str, dict[str, str]]]:
     """Return the recorded facts of a stack, as Prometheus reads them."""
     maps = [one for one in rendered(stack).of("ConfigMap") if "expectations.yml" in one.inputs["data"]]
