@@ -12,6 +12,8 @@ from tests.cluster.asking import Asked, asked, eventually
 from tests.cluster.trial import Trial
 from tests.unit.alert_rules import alerts
 
+pytestmark = pytest.mark.long
+
 QUIET = {"Watchdog", "MqttSilent"}
 """What fires in a stack that is well, but has no device."""
 TOLD_LATER = {"kube_job_failed", "kube_pod_container_status_last_terminated_reason"}

@@ -26,6 +26,8 @@ STRANGE = """
 import json, sys
 sys.path.insert(0, "/etc/canary"); sys.argv = ["canary.py", "/etc/canary/canary.json"]
 import canary
+
+pytestmark = pytest.mark.long
 said = json.load(open("/etc/canary/canary.json")) | {"topic": "lamps/lamp-1/fall"}
 try:
     canary.Canary(said).publish(canary.Fall(id="strange-fall-of-another-lamp", due=0))

@@ -21,6 +21,8 @@ from tests.cluster.trial import BARE, PRODUCT_IMAGES, Trial, overlay
 from tests.engine.project import Project
 from tools.progress import Progress
 
+pytestmark = pytest.mark.long
+
 IMAGES = (*PRODUCT_IMAGES, "loki", "otel-collector")
 SLEEPS = {"command": ["sh", "-c", "trap 'exit 0' TERM; sleep infinity & wait"], "resources": {"cpu": "10m", "memory": "64Mi"}}
 """A process that does nothing until a test lets it write."""

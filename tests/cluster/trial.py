@@ -16,7 +16,7 @@ from tests.engine.project import Project, Result
 PRODUCT_IMAGES = ("lamp", "postgres", "rabbitmq", "valkey")
 UP_SECONDS = 900
 CANARY_LATE_SECONDS = 5
-QUIET: dict[str, Any] = {part: {"where": "none"} for part in ("logs", "metrics", "elasticsearch", "canary")}
+QUIET: dict[str, Any] = {part: {"where": "none"} for part in ("logs", "metrics", "grafana", "elasticsearch", "canary")}
 """What most tests do without, and would pay for with its start: nobody watches their stack, or searches in it, or times its alarms."""
 BARE: dict[str, Any] = {
     **QUIET,
