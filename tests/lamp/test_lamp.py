@@ -21,9 +21,9 @@ SECONDS = 600
 POSTGRES = "initdb --auth=trust --username=app -D /data/pg >/dev/null && "
 POSTGRES += "exec postgres -c listen_addresses=* -D /data/pg -c unix_socket_directories=/tmp -c fsync=off"
 RABBITMQ = "echo '[rabbitmq_management,rabbitmq_mqtt].' > /data/plugins && exec rabbitmq-server"
-ELASTICSEARCH = (
-    "printf 'discovery.type: single-node\\nnetwork.host: 127.0.0.1\\nnode.store.allow_mmap: false\\nxpack.security.enabled: false\\n'"
-)
+SEARCH_LINES = ("discovery.type: single-node", "network.host: 0.0.0.0", "node.store.allow_mmap: false", "xpack.security.enabled: false")
+# The file is the archive's and root's; the folder is the server's.
+ELASTICSEARCH = "rm -f config/elasticsearch.yml && printf '%s\\n' '" + "' '".join(SEARCH_LINES) + "'"
 ELASTICSEARCH += " > config/elasticsearch.yml && exec elasticsearch"
 IMAGES = (*PRODUCT_IMAGES, "elasticsearch")
 ADDRESSES = {
