@@ -33,7 +33,8 @@ from settings import Settings, resolve
 from settings.loader import PROJECT, read_stack_file
 from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
 from settings.stack import Cluster, RegistryLogin
-from tests.cluster.trial import PRODUCT_IMAGES, QUIET, overlay
+from tests.cluster.trial import PRODUCT_IMAGES, overlay
+from tests.unit.stacks import UNWATCHED
 from tools.paths import ROOT
 from tools.progress import Progress
 
@@ -76,7 +77,7 @@ class Checkout:
             (folder / part).symlink_to(ROOT / part)
         added = started.embedded(PRODUCT_IMAGES).config()
         cluster = {key.removeprefix(f"{PROJECT}:"): value for key, value in added.items()}
-        self._base: dict[str, Any] = {"tier": "sandbox", **QUIET, **cluster}
+        self._base: dict[str, Any] = {"tier": "sandbox", **UNWATCHED, **cluster}
 
     def say(self, said: Mapping[str, Any]) -> Path:
         """Write the stack's file: the sandbox's settings with others over them."""

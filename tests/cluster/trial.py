@@ -12,14 +12,13 @@ from settings import Settings, resolve
 from settings.loader import PROJECT, read_stack_file
 from tests.cluster import left_behind
 from tests.engine.project import Project, Result
+from tests.unit.stacks import UNWATCHED
 
 PRODUCT_IMAGES = ("lamp", "postgres", "rabbitmq", "valkey")
 UP_SECONDS = 900
 CANARY_LATE_SECONDS = 5
-QUIET: dict[str, Any] = {part: {"where": "none"} for part in ("logs", "metrics", "grafana", "elasticsearch", "canary")}
-"""What most tests do without, and would pay for with its start: nobody watches their stack, or searches in it, or times its alarms."""
 BARE: dict[str, Any] = {
-    **QUIET,
+    **UNWATCHED,
     "postgres": {"where": "none"},
     "redis": {"jobs": {"where": "none"}},
     "mqtt": {"where": "none"},
@@ -52,7 +51,7 @@ class Trial:
         self.started = started
         added = started.embedded(images).config()
         self._base: dict[str, Any] = {"tier": "sandbox"} | {key.removeprefix(f"{PROJECT}:"): value for key, value in added.items()}
-        self._base = overlay(overlay(self._base, QUIET), said or {})
+        self._base = overlay(overlay(self._base, UNWATCHED), said or {})
         project.init(name)
         self.say({})
 

@@ -33,8 +33,6 @@ def stack(name: str, *further: Config, tier: str = "production") -> Config:
     """Return what a stack called `name` says: its domain and cluster, and what is `further` said. It is UNWATCHED unless that says more."""
     made: Config = {"tier": tier, "domain": f"{name}.lamps.example", "cluster": {"identifier": f"company-{name}"}, **UNWATCHED}
     made["edge"] = {"namespaces": ["envoy-gateway-system"]}
-    # What watches a stack differs with all that it watches: tests of what watches turn it on.
-    made["metrics"] = {"where": "none"}
     # Room for the replicas that tests add.
     made["postgres"] = {"max_connections": 300}
     for more in further:
