@@ -12,6 +12,8 @@ from bench.load import Lamp, wait_until
 from cli.demo import SERIAL
 from tests.cluster.trial import CANARY_LATE_SECONDS, Trial
 
+pytestmark = pytest.mark.long
+
 PATIENCE_SECONDS = 60
 METRICS = "import sys, urllib.request as r; print(r.urlopen(f'http://127.0.0.1:{sys.argv[1]}/metrics').read().decode())"
 RUBY_METRICS = "require 'net/http'; puts Net::HTTP.get(URI('http://127.0.0.1:9394/metrics'))"
@@ -26,8 +28,6 @@ STRANGE = """
 import json, sys
 sys.path.insert(0, "/etc/canary"); sys.argv = ["canary.py", "/etc/canary/canary.json"]
 import canary
-
-pytestmark = pytest.mark.long
 said = json.load(open("/etc/canary/canary.json")) | {"topic": "lamps/lamp-1/fall"}
 try:
     canary.Canary(said).publish(canary.Fall(id="strange-fall-of-another-lamp", due=0))

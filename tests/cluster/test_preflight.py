@@ -42,7 +42,7 @@ STACK = "preflight"
 """Never brought up: its namespace is free unless a test makes it."""
 NAMESPACE = f"lamp-{STACK}"
 OWNER = Standing(f"lamp.{STACK}")
-SECONDS = 40
+SECONDS = 120
 NOTHING = "sha256:" + "0" * 64
 """The digest of no image."""
 APP_ALONE = {
