@@ -10,7 +10,7 @@ import pulumi
 import pulumi_kubernetes
 from pulumi.runtime.config import CONFIG, is_config_secret
 
-from components import ownership, standing
+from components import nodes, ownership, standing
 from components.site import Secrets, Site
 from components.stack import Stack
 from settings import Settings, SettingsError, load
@@ -81,6 +81,7 @@ def main() -> None:
             refuse(standing.check(settings, site))
         except ownership.OwnershipError as error:
             raise pulumi.RunError(str(error)) from None
+    refuse(nodes.check(settings))
     kubernetes = pulumi.ResourceOptions(providers=[provider(settings.cluster)])
     stack = Stack(settings.product, settings, site, secrets, kubernetes)
     for name, value in stack.outputs.items():

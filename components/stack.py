@@ -25,11 +25,12 @@ from components.prometheus import Prometheus
 from components.rails import RailsApp, RailsSettings
 from components.redis import Redis
 from components.registry import pull_secret
+from components.restart import NightlyRestart
 from components.sidekiq import Sidekiq
 from components.site import Secrets, Site
 from components.watch import Watch, volumes
 from components.watching import exporters
-from settings import canary, logs
+from settings import canary, logs, restart
 from settings.backing import External
 from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
 from settings.stack import RegistryLogin, Settings
@@ -207,6 +208,11 @@ class Stack(pulumi.ComponentResource):
             self.watched.append(Process(process, process, said, site, app.release, opts).watch)
         for schedule, said in args.schedules.items():
             Schedule(schedule, schedule, said, site, app.release, opts)
+        if args.restart.processes:
+            known = restart.restartable(args)
+            NightlyRestart(
+                "restart", args.restart, {name: restart.within_seconds(known[name]) for name in args.restart.processes}, site, opts
+            )
         return app
 
     def _metrics(self, args: Settings, site: Site, secrets: Secrets) -> None:

@@ -11,6 +11,8 @@ from preflight.needs import COMPUTE, Claims, Needs, Pods
 from preflight.objects import Object, at, is_ready, name_of, part, parts, text
 from preflight.place import PREFIX
 from preflight.quantities import amount, shown
+from settings import nodes as placing
+from settings.nodes import ZONE
 
 LIVING = ("Pending", "Running")
 MOST_SHOWN = 2
@@ -93,9 +95,9 @@ class Node:
 
     def takes(self, pods: Pods) -> bool:
         """Say whether it is a node for these pods at all: its labels and taints."""
-        wanted, tolerations = part(pods.spec, "nodeSelector"), parts(pods.spec, "tolerations")
-        fits = all(self.labels.get(key) == value for key, value in wanted.items())
-        return fits and all(any(_tolerates(one, taint) for one in tolerations) for taint in self.taints)
+        known = placing.Node(self.name, self.labels, self.taints)
+        zoned = ZONE in self.labels or not _zoned(pods)
+        return zoned and known.has(part(pods.spec, "nodeSelector")) and known.lets_in(parts(pods.spec, "tolerations"))
 
     def has_room(self, pods: Pods, *, empty: bool = False) -> bool:
         """Say whether one more of these pods fits."""
@@ -157,18 +159,34 @@ def _unplaced(pods: Pods, ready: list[Node], count: int, when: str = "") -> Iter
 
 def _place(pods: Pods, suited: list[Node], count: int) -> int:
     """Place `count` pods, members spread over the emptiest nodes, and return how many of them find no room."""
+    taken = set[str]()
     for done in range(count):
-        room = [node for node in suited if node.has_room(pods)]
+        room = [node for node in suited if node.has_room(pods) and node.name not in taken]
         if not room:
             return count - done
-        max(room, key=lambda node: node.free["memory"]).place(pods)
+        best = max(room, key=lambda node: node.free["memory"])
+        best.place(pods)
+        taken |= {best.name} if _apart(pods) else set()
     return 0
+
+
+def _apart(pods: Pods) -> bool:
+    """Say whether no two of them may be on one node."""
+    return bool(at(pods.spec, "affinity", "podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution"))
+
+
+def _zoned(pods: Pods) -> bool:
+    """Say whether they go to nodes of known zones alone."""
+    wanted = parts(pods.spec, "topologySpreadConstraints")
+    return any(one["topologyKey"] == ZONE and one["whenUnsatisfiable"] == "DoNotSchedule" for one in wanted)
 
 
 def _scarce(pods: Pods, suited: list[Node]) -> str:
     """Say what the nodes lack: the most that one has left of what does not suffice."""
     most = {name: max(node.free[name] for node in suited) for name in COMPUTE}
     lacking = [f"{shown(max(left, Decimal(0)))} {name}" for name, left in most.items() if left < pods.requests[name]]
+    if not lacking and _apart(pods):
+        return f"each wants a node of its own, of {len(suited)}"
     return f"at most {' and '.join(lacking)} is left on a node" if lacking else "no node has enough of everything left"
 
 
@@ -179,6 +197,8 @@ def _refusal(pods: Pods, ready: list[Node]) -> str:
     missing = [f"{key}={value}" for key, value in wanted.items() if not any(node.labels.get(key) == value for node in ready)]
     if missing:
         return f"none has the label {', '.join(missing)}"
+    if _zoned(pods) and not any(ZONE in node.labels for node in ready):
+        return f"it is spread over zones, and none has the label {ZONE}"
     taints = sorted({f"{one['key']}={one.get('value', '')}:{one['effect']}" for node in ready for one in node.taints})
     return f"their labels and taints ({', '.join(taints)}) keep it away" if taints else "no node has all of the labels that it selects by"
 
@@ -198,12 +218,6 @@ def _take_up(ready: list[Node], pod: Object, namespace: str) -> None:
     node, where = next((node for node in ready if node.name == text(pod, "spec", "nodeName")), None), text(pod, "metadata", "namespace")
     if node and where != namespace and not where.startswith(PREFIX) and text(pod, "status", "phase") in LIVING:
         node.place(Pods(name_of(pod), part(pod, "spec"), 1, 0))
-
-
-def _tolerates(one: Object, taint: Object) -> bool:
-    key = text(one, "key") in ("", taint["key"])
-    value = text(one, "operator") == "Exists" or text(one, "value") == text(taint, "value")
-    return key and value and text(one, "effect") in ("", taint["effect"])
 
 
 def _grows(api: Api) -> bool:

@@ -9,6 +9,7 @@ from settings.app import Process
 from settings.elasticsearch import SNAPSHOT_JOB
 from settings.problems import Path
 from settings.quantities import bytes_of, cores_of
+from settings.restart import COMPONENT as RESTART
 from settings.types import Resources
 from settings.watching import exporters
 
@@ -122,6 +123,8 @@ def _app(settings: "Settings") -> Iterator[Footprint]:
         yield _process(name, process, ("processes", name))
     for name, schedule in settings.schedules.items():
         yield _part(name, 0, 1, schedule.resources, ("schedules", name))
+    if settings.restart.processes:
+        yield _part(RESTART, 0, 1, settings.restart.resources, ("restart",))
 
 
 def _process(component: str, process: Process, path: Path, *, alone: bool = False) -> Footprint:

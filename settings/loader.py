@@ -13,7 +13,20 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from settings import alerts, canary, capacity, elasticsearch_checks, external, grafana, logs, metrics_checks, neighbours, own_files, wiring
+from settings import (
+    alerts,
+    canary,
+    capacity,
+    elasticsearch_checks,
+    external,
+    grafana,
+    logs,
+    metrics_checks,
+    neighbours,
+    own_files,
+    restart,
+    wiring,
+)
 from settings.errors import SettingsError
 from settings.layers import PROJECT, Layer, layers_of, merge, merged, stack_document
 from settings.messages import problem_of, unknown_keys
@@ -140,7 +153,7 @@ def _cut(tree: Any, path: Path) -> Any:
 
 
 def _cross_checks(settings: Settings) -> list[Problem]:
-    checks = (wiring, external, capacity, elasticsearch_checks, logs, metrics_checks, grafana, alerts, canary)
+    checks = (wiring, external, capacity, elasticsearch_checks, logs, metrics_checks, grafana, alerts, canary, restart)
     return [problem for check in checks for problem in check.problems(settings)]
 
 

@@ -17,6 +17,7 @@ from settings.footprint import Footprint, footprint
 from settings.grafana import Grafana
 from settings.logs import Logs
 from settings.metrics import Metrics
+from settings.restart import Restart
 from settings.types import Bytes, Cidr, Cpu, DnsLabel, EnvName, HostName, Image, Model, Placement, Port, Registry
 
 Tier = Literal["sandbox", "testing", "small", "staging", "production"]
@@ -158,6 +159,8 @@ class Settings(Model):
     """Who is told when something is wrong."""
     canary: Canary = Canary()
     """A synthetic fall every minute."""
+    restart: Restart = Restart()
+    """A restart of chosen processes at a set time."""
     edge: Edge = Edge()
     """Who may reach the web processes."""
 
@@ -210,6 +213,7 @@ class Settings(Model):
         names += ["loki"] if self.logs.where == "cluster" else []
         names += ["prometheus", "kube-state-metrics", "alertmanager"] if self.alerting else []
         names += ["exporters"] if self.alerting or self.canary.where == "cluster" else []
+        names += ["kubectl"] if self.restart.processes else []
         return names + (["grafana"] if self.grafana.where == "cluster" else [])
 
     def unpinned_images(self) -> list[str]:

@@ -188,3 +188,6 @@ class Placement(Model):
     """Labels that a node must have."""
     tolerations: list[Toleration] = []
     """Taints that do not keep the pods away."""
+    spread: Literal["prefer", "nodes", "zones"] = "prefer"
+    """How pods of one kind are kept apart. prefer: over zones and nodes as evenly as there is room. nodes: never two on one node; a pod
+    waits rather than that, also when its node is lost. zones: as many in each zone as in any other, give or take one, or the pod waits."""

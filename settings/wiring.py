@@ -32,6 +32,7 @@ OWN_NAMES = (
     "grafana",
     "alertmanager",
     "canary",
+    "restart",
 )
 """Names of pods and Services of the stack's own: the provider would write one over the other and say nothing."""
 _POSTGRES_ACCOUNTS = ("postgres", "replicator", "rewind", "monitor")

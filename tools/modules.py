@@ -207,7 +207,7 @@ MODULES = (
 GROUPS = {
     "pulumi": ("engine", "python", "kubernetes", "bridge"),
     "cluster": ("cluster", "containerd", "router", "registry", "sandbox-controller"),
-    "images": ("registry", "dns", "pause", "kube-state-metrics", "loki", "collector"),
+    "images": ("cluster", "registry", "dns", "pause", "kube-state-metrics", "loki", "collector"),
     "rules": ("loki",),
 }
 """Names for what is wanted together. A module's own name is understood too."""

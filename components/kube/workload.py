@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import pulumi
 from pulumi_kubernetes import apps, core, meta, policy
 
+from components.kube import spread
 from components.kube.security import SERVER_UID, container_security, pod_security
 from components.site import Site
 from settings.backing import Volume
@@ -95,7 +96,7 @@ def container(
 
 
 def template(pod: Pod, site: Site) -> core.v1.PodTemplateSpecArgs:
-    """Return the template of a pod: restricted profile, short tolerations for lost nodes, spread over nodes."""
+    """Return the template of a pod: restricted profile, short tolerations for lost nodes, spread over zones and nodes."""
     placement = pod.placement or site.placement
     annotations = {**({DEFAULT_CONTAINER: pod.containers[0].name} if len(pod.containers) > 1 else {}), **pod.annotations}
     return core.v1.PodTemplateSpecArgs(
@@ -113,7 +114,8 @@ def template(pod: Pod, site: Site) -> core.v1.PodTemplateSpecArgs:
             restart_policy=pod.restart_policy,
             node_selector=placement.node_selector or None,
             tolerations=[_lost_node(key) for key in ("not-ready", "unreachable")] + [_toleration(said) for said in placement.tolerations],
-            topology_spread_constraints=[_spread(pod.component, site)],
+            affinity=spread.affinity(placement, site.selector(pod.component)),
+            topology_spread_constraints=spread.constraints(placement, site.selector(pod.component)),
         ),
     )
 
@@ -154,7 +156,8 @@ def deployment(
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=_timeouts(max(deadline, replicas * start_seconds)))),
     )
     if replicas > 1:
-        disruption_budget(name, pod.component, site, opts)
+        # A pod that is not ready serves nobody, and one that never will be must not keep its node from being emptied.
+        disruption_budget(name, pod.component, site, opts, unready="AlwaysAllow")
     return made
 
 
@@ -191,7 +194,8 @@ def stateful_set(
         opts=site.keeping(name, pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=timeouts))),
     )
     if replicas > 1:
-        disruption_budget(name, pod.component, site, opts)
+        # A member that is not ready may be catching up: while another one is away as well, it is what the majority hangs on.
+        disruption_budget(name, pod.component, site, opts, unready="IfHealthyBudget")
     return made
 
 
@@ -272,13 +276,18 @@ def service(
     )
 
 
-def disruption_budget(name: str, component: str, site: Site, opts: pulumi.ResourceOptions) -> None:
-    """Make a PodDisruptionBudget: a drain takes one pod at a time."""
+def disruption_budget(name: str, component: str, site: Site, opts: pulumi.ResourceOptions, *, unready: str) -> None:
+    """Make a PodDisruptionBudget: a drain takes one pod at a time.
+
+    `unready` says when it may take one that is not ready: AlwaysAllow, or IfHealthyBudget: while enough others are.
+    """
     policy.v1.PodDisruptionBudget(
         name,
         metadata=metadata(component, site),
         spec=policy.v1.PodDisruptionBudgetSpecArgs(
-            max_unavailable=1, selector=meta.v1.LabelSelectorArgs(match_labels=site.selector(component))
+            max_unavailable=1,
+            unhealthy_pod_eviction_policy=unready,
+            selector=meta.v1.LabelSelectorArgs(match_labels=site.selector(component)),
         ),
         opts=opts,
     )
@@ -337,16 +346,6 @@ def _lost_node(condition: str) -> core.v1.TolerationArgs:
 
 def _toleration(said: Toleration) -> core.v1.TolerationArgs:
     return core.v1.TolerationArgs(key=said.key, operator="Exists" if said.value is None else "Equal", value=said.value, effect=said.effect)
-
-
-def _spread(component: str, site: Site) -> core.v1.TopologySpreadConstraintArgs:
-    return core.v1.TopologySpreadConstraintArgs(
-        max_skew=1,
-        topology_key="kubernetes.io/hostname",
-        # A lost node must not keep its pods from starting on those that are left.
-        when_unsatisfiable="ScheduleAnyway",
-        label_selector=meta.v1.LabelSelectorArgs(match_labels=site.selector(component)),
-    )
 
 
 def _timeouts(within_seconds: int) -> pulumi.CustomTimeouts:

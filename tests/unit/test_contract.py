@@ -113,6 +113,7 @@ STACKS: dict[str, dict[str, Any]] = {
             "worker": {"command": ["bin/worker"], "replicas": 2, "health": {}},
         },
         "schedules": {"nightly": {"command": ["bin/nightly"], "cron": "0 3 * * *"}},
+        "restart": {"processes": ["web", "sidekiq-alerts", "worker"], "time_zone": "Europe/Paris"},
         "sidekiq": {"slow": {"queues": ["slow"], "replicas": 2, "stop_within": "5m"}},
         "web": {"admin": {"command": ["bin/admin"], "port": 4000, "metrics": {}}},
     },
@@ -164,8 +165,9 @@ SECRET_NAMES = (
 )
 SECRETS = {name: f"{SENTINEL}{name}" for name in SECRET_NAMES}
 WITHOUT_PROBES = dict.fromkeys(("clock", "sidekiq-slow"), "a process that says no `health` is restarted only when it exits")
-WITH_TOKEN = {"postgres", "prometheus", "kube-state-metrics"}
-"""Patroni keeps its state in the Kubernetes API; Prometheus looks for pods in it, kube-state-metrics for all kinds of objects."""
+WITH_TOKEN = {"postgres", "prometheus", "kube-state-metrics", "restart"}
+"""Patroni keeps its state in the Kubernetes API; Prometheus looks for pods in it, kube-state-metrics for all kinds of objects; the nightly
+restart patches Deployments."""
 BESIDE = {"volume"}
 """Containers without probes: one that is not ready would take a database out of its Service."""
 READ_BY_THE_KUBELET = {"registry-login"}
@@ -581,12 +583,13 @@ class TestRelease:
 
     def test_schedules_never_overlap_themselves_and_clean_up(self) -> None:
         crons = {one.kube_name: one.inputs["spec"] for one in rendered("everything").of("CronJob")}
-        hours = {"nightly": 1, "elasticsearch-snapshots": 6}
-        assert crons.keys() == hours.keys()
+        rollouts = [2 * (120 + 35) + 60, 120 + 30 + 60, 2 * (120 + 30) + 60]
+        limits = {"nightly": 3600, "elasticsearch-snapshots": 6 * 3600, "restart": sum(rollouts) + 300}
+        assert crons.keys() == limits.keys()
         for name, spec in crons.items():
             assert spec["concurrencyPolicy"] == "Forbid"
             job = spec["jobTemplate"]["spec"]
-            assert job["activeDeadlineSeconds"] == hours[name] * 3600
+            assert job["activeDeadlineSeconds"] == limits[name]
             assert job["ttlSecondsAfterFinished"] > 0
             assert job["template"]["spec"]["restartPolicy"] == "Never"
 

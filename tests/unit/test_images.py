@@ -427,7 +427,7 @@ def test_an_artefact_that_is_not_the_one_described_is_refused(tmp_path: Path) ->
 
 def test_the_images_that_upstream_publishes_are_not_pushed_or_pinned_as_ours_unless_named() -> None:
     both = set(catalog.names()) & set(pin.upstream())
-    assert both == {"elasticsearch", "kube-state-metrics", "loki", "otel-collector"}
+    assert both == {"elasticsearch", "kube-state-metrics", "kubectl", "loki", "otel-collector"}
     settings = {"tier": "staging", "cluster": {"identifier": "company"}, "elasticsearch": {"where": "cluster"}}
     stack = Stack("staging", ROOT / "Pulumi.staging.yaml", resolve("staging", settings), (), on_sandbox=False)
     assert "elasticsearch" not in wanted([], stack)
