@@ -9,7 +9,7 @@ from pulumi_kubernetes import core
 from components.endpoints import Endpoint
 from components.kube import network, probes
 from components.kube.configuration import secret
-from components.kube.workload import Pod, claim, container, from_secret, keeping_claims, service, stateful_set
+from components.kube.workload import Pod, claim, container, from_secret, governing_service, keeping_claims, service, stateful_set
 from components.site import Secrets, Site
 from components.watch import Expectation, Scrape, Watch, members
 from settings.alerts import OWN_RECEIVERS, Alerts, Receiver, Watchdog
@@ -72,8 +72,10 @@ class Alertmanager(pulumi.ComponentResource):
             volumes=[from_secret("config", config)],
             placement=args.placement,
         )
-        service(name, COMPONENT, COMPONENT, site, {"http": (PORT, PORT)}, child)
-        stateful_set(name, pod, site, keeping_claims(child), replicas=1, service_name=COMPONENT, claims=claims)
+        ports = {"http": (PORT, PORT)}
+        service(name, COMPONENT, COMPONENT, site, ports, child)
+        members_service = governing_service(name, COMPONENT, site, ports, child)
+        stateful_set(name, pod, site, keeping_claims(child), replicas=1, service_name=members_service, claims=claims)
         network.admit_clients(name, COMPONENT, site, [PORT], child)
         _outward(name, args, site, child)
         self.endpoint = ENDPOINT

@@ -30,9 +30,11 @@ class Exporter:
     command: Sequence[str]
     resources: Resources
     env: Mapping[str, str] = field(default_factory=dict[str, str])
+    path: str = "/"
+    """What it answers at once, without asking its server."""
 
     def container(self, site: Site, mounts: Mapping[str, str]) -> core.v1.ContainerArgs:
-        """Return its container. It is alive and ready when it listens: whether its server answers is a metric, no reason to restart."""
+        """Return its container. It is alive when it listens and ready when it answers: whether its server does is a metric."""
         limit = {"GOMEMLIMIT": str(bytes_of(self.resources.memory) * 3 // 4), "GOMAXPROCS": "1"}
         return container(
             self.name,
@@ -47,7 +49,7 @@ class Exporter:
             probes={
                 "startup_probe": probes.tcp(self.port, within_seconds=START_WITHIN_SECONDS),
                 "liveness_probe": probes.tcp(self.port),
-                "readiness_probe": probes.tcp(self.port),
+                "readiness_probe": probes.http(self.path, self.port),
             },
         )
 

@@ -172,5 +172,11 @@ def _sidekiq(endpoint: Endpoint, queues: Sequence[str], args: Metrics) -> Export
     env |= {"REDIS_PASSWORD_FILE": PASSWORD} if endpoint.password is not None else {}
     env |= {"REDIS_CA_FILE": CA_FILE} if endpoint.ca is not None else {}
     return Exporter(
-        name="sidekiq-exporter", port=SIDEKIQ_PORT, command=["python3", f"{CONFIG}/sidekiq.py"], resources=args.sidekiq, env=env
+        name="sidekiq-exporter",
+        port=SIDEKIQ_PORT,
+        command=["python3", f"{CONFIG}/sidekiq.py"],
+        resources=args.sidekiq,
+        env=env,
+        # All other paths are metrics.
+        path="/favicon.ico",
     )

@@ -226,7 +226,8 @@ def _container(args: grafana.Grafana, site: Site) -> core.v1.ContainerArgs:
         read_only=[CONFIG, KEYS],
         probes={
             "startup_probe": probes.http("/api/health", PORT, within_seconds=START_WITHIN_SECONDS),
-            "liveness_probe": probes.http("/api/health", PORT, patient=True),
+            # Its server alone; readiness asks its database too.
+            "liveness_probe": probes.http("/healthz", PORT, patient=True),
             "readiness_probe": probes.http("/api/health", PORT),
         },
     )

@@ -66,7 +66,7 @@ class Loki(pulumi.ComponentResource):
             site,
             workload.keeping_claims(child),
             replicas=1,
-            service_name=COMPONENT,
+            service_name=workload.governing_service(name, COMPONENT, site, {"http": (HTTP, HTTP)}, child),
             claims=[workload.claim("data", args.volume, site)],
         )
         workload.service(name, COMPONENT, COMPONENT, site, {"http": (HTTP, HTTP)}, child)

@@ -53,7 +53,7 @@ class Postgres(pulumi.ComponentResource):
 
         config = config_map("postgres", COMPONENT, site, files(args), child)
         keys = _passwords(name, args, site, current, child)
-        rights = account(name, COMPONENT, site, _rules(), child)
+        rights = account(name, COMPONENT, site, _rules(args.members), child)
         workload.service(name, "postgres", COMPONENT, site, {"postgres": (PORT, PORT)}, child, selector={"role": "primary"})
         ports = {"postgres": (PORT, PORT), "patroni": (REST_PORT, REST_PORT)}
         workload.service(f"{name}-members", MEMBERS_SERVICE, COMPONENT, site, ports, child, headless=True)
@@ -150,10 +150,11 @@ def _pod(args: backing.Postgres, site: Site, config: str, keys: str) -> workload
     )
 
 
-def _rules() -> list[rbac.v1.PolicyRuleArgs]:
-    """Return Patroni's rights. It may change its own ConfigMaps alone; making and listing can not be narrowed to names."""
+def _rules(members: int) -> list[rbac.v1.PolicyRuleArgs]:
+    """Return Patroni's rights. It may change its own ConfigMaps and pods alone; making and listing can not be narrowed to names."""
     return [
         rule("", ["configmaps"], ["create", "list", "watch"]),
         rule("", ["configmaps"], ["get", "patch", "update"], PATRONI_OBJECTS),
-        rule("", ["pods"], ["get", "list", "patch", "update", "watch"]),
+        rule("", ["pods"], ["list", "watch"]),
+        rule("", ["pods"], ["get", "patch", "update"], [f"{COMPONENT}-{number}" for number in range(members)]),
     ]

@@ -104,4 +104,6 @@ def _probes(said: ProcessSettings) -> dict[str, core.v1.ProbeArgs]:
     return {
         "startup_probe": probes.heartbeat(said.health, within_seconds=seconds_of(said.start_within)),
         "liveness_probe": probes.heartbeat(said.health),
+        # No Service asks for it. But a drain and a rollout do: neither takes away the last one that works.
+        "readiness_probe": probes.heartbeat(said.health, early=True),
     }

@@ -10,7 +10,7 @@ from components.endpoints import Endpoint
 from components.kube import network, probes
 from components.kube.configuration import config_map
 from components.kube.rights import account, rule
-from components.kube.workload import Pod, claim, container, from_config, keeping_claims, service, stateful_set
+from components.kube.workload import Pod, claim, container, from_config, governing_service, keeping_claims, service, stateful_set
 from components.prometheus_configuration import DIRECTORY, KUBELET, files, watched
 from components.site import Site
 from components.watch import Scrape, Watch, members, rules
@@ -60,7 +60,7 @@ class Prometheus(pulumi.ComponentResource):
         where = f"{alertmanager.host}:{alertmanager.port}" if alertmanager else None
         said = files(everything, about, alertmanager=where, kubelet=args.kubelet, runbooks=runbooks, own=own_rules(args))
         config = config_map(COMPONENT, COMPONENT, site, said, child)
-        rights = account(name, COMPONENT, site, [rule("", ["pods", "services", "endpoints"], ["get", "list", "watch"])], child)
+        rights = account(name, COMPONENT, site, [rule("", ["pods"], ["list", "watch"])], child)
         network.to_api_server(name, COMPONENT, site, child)
         network.admit_scrapes(name, COMPONENT, site, ports_of(everything.scrapes), child)
         if args.kubelet:
@@ -73,7 +73,7 @@ class Prometheus(pulumi.ComponentResource):
             site,
             keeping_claims(pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[rights]))),
             replicas=1,
-            service_name=COMPONENT,
+            service_name=governing_service(name, COMPONENT, site, {"http": (PORT, PORT)}, child),
             claims=[claim("data", args.volume, site)],
         )
         self.endpoint = ENDPOINT

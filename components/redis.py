@@ -55,7 +55,7 @@ class Redis(pulumi.ComponentResource):
             site,
             workload.keeping_claims(child) if args.persistent else child,
             replicas=1,
-            service_name=component,
+            service_name=workload.governing_service(name, component, site, {"redis": (PORT, PORT)}, child),
             claims=[workload.claim("data", args.volume, site)] if args.persistent else [],
         )
         self.endpoint = Endpoint(

@@ -41,8 +41,10 @@ class Pods:
         return [str(container["image"]) for container in self._containers("containers", "initContainers")]
 
     def _total(self, which: str, name: str) -> Decimal:
-        together = sum((_asked(one, which, name) for one in self._containers("containers")), Decimal(0))
-        return max([together, *(_asked(one, which, name) for one in self._containers("initContainers"))])
+        first = self._containers("initContainers")
+        lasting = [*self._containers("containers"), *(one for one in first if one.get("restartPolicy") == "Always")]
+        together = sum((_asked(one, which, name) for one in lasting), Decimal(0))
+        return max([together, *(_asked(one, which, name) for one in first)])
 
     def _containers(self, *groups: str) -> list[Object]:
         return [one for group in groups for one in parts(self.spec, group)]

@@ -31,8 +31,8 @@ class Grafana(Model):
     dashboards: list[OwnFile] = []
     """Further dashboards: JSON files of this repository, as Grafana exports them. One that is no JSON, or whose queries do not parse, is
     refused."""
-    resources: Resources = Resources(cpu="50m", memory="384Mi")
-    """What it asks for."""
+    resources: Resources = Resources(cpu="50m", cpu_limit="2", memory="384Mi")
+    """What it asks for. No alarm passes through it, so a heavy question is slowed down rather than the alarms' own work."""
     placement: Placement | None = None
     """Onto which nodes it goes; None: as the stack's `placement` says."""
     rotation: int = Field(default=1, ge=1)

@@ -5,7 +5,17 @@ from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from settings import cron, references
 from settings.quantities import bytes_of as bytes_of
@@ -163,11 +173,21 @@ class Resources(Model):
     """What a container asks for and may use. Memory is requested in full: what is promised is never taken away."""
 
     cpu: Cpu = "100m"
-    """Processor time that is kept free for it. There is no upper limit: throttling delays alarms."""
+    """Processor time that is kept free for it."""
+    cpu_limit: Cpu | None = None
+    """Processor time that it may not exceed; None: no limit. Leave it so for all that an alarm passes through: throttling delays alarms."""
     memory: Bytes = "256Mi"
     """Memory, as request and as limit."""
     scratch: Bytes = "256Mi"
     """Space on the node's disk for logs and temporary files, as request and as limit (ephemeral-storage)."""
+
+    @field_validator("cpu_limit")
+    @classmethod
+    def _not_below_request(cls, limit: str | None, said: ValidationInfo) -> str | None:
+        asked = said.data.get("cpu")
+        if limit is not None and asked is not None and cores_of(limit) < cores_of(asked):
+            raise ValueError(f"expected at least what `cpu` asks for, {asked}")
+        return limit
 
 
 class Toleration(Model):

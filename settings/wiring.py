@@ -24,13 +24,16 @@ OWN_NAMES = (
     "elasticsearch-members",
     "elasticsearch-snapshots",
     "loki",
+    "loki-members",
     "elasticsearch-exporter",
     "postgres-exporter",
     "blackbox-exporter",
     "kube-state-metrics",
     "prometheus",
+    "prometheus-members",
     "grafana",
     "alertmanager",
+    "alertmanager-members",
     "canary",
     "restart",
 )
@@ -108,7 +111,7 @@ def _queues(settings: "Settings") -> Iterator[Problem]:
 def _names(settings: "Settings") -> Iterator[Problem]:
     groups = {"web": settings.web, "sidekiq": settings.sidekiq, "processes": settings.processes, "schedules": settings.schedules}
     taken = dict.fromkeys(OWN_NAMES, "Switchyard itself") | {
-        f"redis-{name}{end}": f"redis.{name}" for name in settings.redis for end in ("", "-exporter")
+        f"redis-{name}{end}": f"redis.{name}" for name in settings.redis for end in ("", "-exporter", "-members")
     }
     for group, members in groups.items():
         for name in members:

@@ -41,9 +41,9 @@ def command(
     return _probe(within_seconds, exec_=action, timeout_seconds=timeout_seconds, period_seconds=period_seconds)
 
 
-def heartbeat(health: FileHealth, *, within_seconds: int = 0) -> core.v1.ProbeArgs:
-    """Return a probe that wants the process to have touched its heartbeat file lately."""
-    age = seconds_of(health.max_age)
+def heartbeat(health: FileHealth, *, within_seconds: int = 0, early: bool = False) -> core.v1.ProbeArgs:
+    """Return a probe that wants the process to have touched its heartbeat file lately; an `early` one within half that time."""
+    age = max(1, seconds_of(health.max_age) // (2 if early else 1))
     test = f"now=$(date +%s) && seen=$(stat -c %Y {shlex.quote(health.file)}) && [ $((now - seen)) -le {age} ]"
     return command(["sh", "-c", test], within_seconds=within_seconds, period_seconds=2 if within_seconds else 10)
 

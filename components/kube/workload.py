@@ -47,9 +47,10 @@ class Pod:
 
 
 def requirements(resources: Resources) -> core.v1.ResourceRequirementsArgs:
-    """Return requests and limits: memory is promised in full, cpu is never throttled."""
+    """Return requests and limits: memory is promised in full, cpu is throttled only where a limit is said."""
     fixed = {"memory": resources.memory, "ephemeral-storage": resources.scratch}
-    return core.v1.ResourceRequirementsArgs(requests={"cpu": resources.cpu, **fixed}, limits=fixed)
+    throttled = {"cpu": resources.cpu_limit} if resources.cpu_limit else {}
+    return core.v1.ResourceRequirementsArgs(requests={"cpu": resources.cpu, **fixed}, limits={**throttled, **fixed})
 
 
 def container(
@@ -68,16 +69,19 @@ def container(
     read_only: Sequence[str] = (),
     probes: Mapping[str, core.v1.ProbeArgs] | None = None,
     prestop: Sequence[str] | None = None,
+    sidecar: bool = False,
 ) -> core.v1.ContainerArgs:
     """Return a container. `mounts` maps a path to a volume's name (`volume` or `volume/sub/path`); `read_only` lists such paths.
 
-    `env_fields` maps a variable to a field of the pod; `env_secrets` names Secrets whose keys all become variables.
+    `env_fields` maps a variable to a field of the pod; `env_secrets` names Secrets whose keys all become variables. A `sidecar` is
+    one of the init containers that goes on running beside the others.
     """
     plain = [core.v1.EnvVarArgs(name=key, value=value) for key, value in (env or {}).items()]
     return core.v1.ContainerArgs(
         name=name,
         image=image,
         image_pull_policy=site.images.pull_policy,
+        restart_policy="Always" if sidecar else None,
         command=list(command) if command else None,
         args=list(args) if args else None,
         env=plain + [_field(key, path) for key, path in (env_fields or {}).items()] or None,
@@ -178,7 +182,7 @@ def stateful_set(
     The engine refuses to delete or replace it where the stack's tier protects data.
     """
     if claims and site.volume_exporter:
-        pod = replace(pod, containers=[*pod.containers, _volume_exporter(pod, site, site.volume_exporter)])
+        pod = replace(pod, init_containers=[*pod.init_containers, _volume_exporter(pod, site, site.volume_exporter)])
     made = apps.v1.StatefulSet(
         name,
         metadata=metadata(pod.component, site),
@@ -191,7 +195,7 @@ def stateful_set(
             template=template(pod, site),
             volume_claim_templates=list(claims) or None,
         ),
-        opts=site.keeping(name, pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=timeouts))),
+        opts=site.keeping(name, pulumi.ResourceOptions.merge(opts, _lasting(timeouts))),
     )
     if replicas > 1:
         # A member that is not ready may be catching up: while another one is away as well, it is what the majority hangs on.
@@ -202,7 +206,8 @@ def stateful_set(
 def _volume_exporter(pod: Pod, site: Site, resources: Resources) -> core.v1.ContainerArgs:
     """Return the container that tells the free space of the volume beside a server, which a Role can not ask Kubernetes for.
 
-    It has no probes: a container that is not ready takes its pod out of its Services, and this one must not do that to a database.
+    A sidecar as Kubernetes has them: an init container that goes on running, which starts before the server and ends after it. It has no
+    probes: a container that is not ready takes its pod out of its Services, and this one must not do that to a database.
     """
     mounts = {VOLUME_MOUNT: VOLUME} | {f"{VOLUME_MOUNT}-{one.name}": str(one.name) for one in pod.volumes if one.persistent_volume_claim}
     return container(
@@ -224,7 +229,13 @@ def _volume_exporter(pod: Pod, site: Site, resources: Resources) -> core.v1.Cont
         ports={"volume": VOLUMES_PORT},
         mounts=mounts,
         read_only=list(mounts),
+        sidecar=True,
     )
+
+
+def _lasting(timeouts: pulumi.CustomTimeouts) -> pulumi.ResourceOptions:
+    # The name of the Service can not be changed, and a StatefulSet is not made anew for it: some say the one that clients use.
+    return pulumi.ResourceOptions(custom_timeouts=timeouts, ignore_changes=["spec.serviceName"])
 
 
 def keeping_claims(opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
@@ -274,6 +285,13 @@ def service(
         ),
         opts=opts,
     )
+
+
+def governing_service(name: str, component: str, site: Site, ports: Mapping[str, tuple[int, int]], opts: pulumi.ResourceOptions) -> str:
+    """Make the headless Service that a StatefulSet of one pod gets its pod's name from, `<component>-members`, and return its name."""
+    members = f"{component}-members"
+    service(f"{name}-members", members, component, site, ports, opts, headless=True)
+    return members
 
 
 def disruption_budget(name: str, component: str, site: Site, opts: pulumi.ResourceOptions, *, unready: str) -> None:

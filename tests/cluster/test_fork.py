@@ -244,12 +244,15 @@ def snapshot(installation: Installation) -> dict[str, int]:
 
 def requested(workload: dict[str, Any]) -> int:
     pod = workload["spec"]["template"]["spec"]
-    own = sum(bytes_of(one["resources"]["requests"]["memory"]) for one in pod["containers"])
-    return max([own, *(bytes_of(one["resources"]["requests"]["memory"]) for one in pod.get("initContainers") or [])])
+    first = pod.get("initContainers") or []
+    lasting = [*pod["containers"], *(one for one in first if one.get("restartPolicy") == "Always")]
+    own = sum(bytes_of(one["resources"]["requests"]["memory"]) for one in lasting)
+    return max([own, *(bytes_of(one["resources"]["requests"]["memory"]) for one in first)])
 
 
 def ports_of(pod: dict[str, Any]) -> set[int]:
-    named = {port["containerPort"] for one in pod["spec"]["containers"] for port in one.get("ports") or []}
+    containers = [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or [])]
+    named = {port["containerPort"] for one in containers for port in one.get("ports") or []}
     return named | set(MEMBERS.get(pod["metadata"]["labels"]["app.kubernetes.io/component"], ()))
 
 

@@ -169,7 +169,11 @@ WITH_TOKEN = {"postgres", "prometheus", "kube-state-metrics", "restart"}
 """Patroni keeps its state in the Kubernetes API; Prometheus looks for pods in it, kube-state-metrics for all kinds of objects; the nightly
 restart patches Deployments."""
 BESIDE = {"volume"}
-"""Containers without probes: one that is not ready would take a database out of its Service."""
+"""Sidecars without probes: one that is not ready would take a database out of its Service."""
+ASKED = ("httpGet", "tcpSocket", "exec")
+"""The ways in which a probe may ask."""
+THROTTLED = {"grafana"}
+"""What has a limit of processor time: people look at it, and no alarm passes through it."""
 READ_BY_THE_KUBELET = {"registry-login"}
 """No container reads it: components/registry.py says why it changes in place."""
 PUBLIC_SERVICES = {"mqtt-public"}
@@ -282,31 +286,33 @@ class TestPods:
             assert pod.spec["automountServiceAccountToken"] is wanted, pod.component
             assert pod.spec["enableServiceLinks"] is False, pod.component
 
-    def test_every_container_asks_for_and_is_limited_in_memory_and_disk_and_never_throttled(self, stack: Rendered) -> None:
+    def test_every_container_asks_for_and_is_limited_in_memory_and_disk_and_none_of_an_alarms_way_is_throttled(
+        self, stack: Rendered
+    ) -> None:
         for pod in templates(stack):
+            throttled = {"cpu"} if pod.component in THROTTLED else set[str]()
             for container in pod.containers:
                 requests, limits = container["resources"]["requests"], container["resources"]["limits"]
                 assert {"cpu", "memory", "ephemeral-storage"} == set(requests), container["name"]
-                assert {"memory", "ephemeral-storage"} == set(limits), container["name"]
+                assert {"memory", "ephemeral-storage"} | throttled == set(limits), container["name"]
                 assert requests["memory"] == limits["memory"], container["name"]
 
     def test_every_lasting_container_has_probes_or_a_reason(self, stack: Rendered) -> None:
         for pod in templates(stack):
             if pod.owner.kind not in ("Deployment", "StatefulSet") or pod.component in WITHOUT_PROBES:
                 continue
+            sidecars = [one for one in pod.spec.get("initContainers", []) if one.get("restartPolicy") == "Always"]
+            assert {one["name"] for one in sidecars} <= BESIDE, pod.component
+            assert not [key for one in sidecars for key in one if key.endswith("Probe")], pod.component
             for container in pod.spec["containers"]:
-                assert (container["name"] in BESIDE) is not ("livenessProbe" in container), pod.component
-                if container["name"] in BESIDE:
-                    continue
-                assert "startupProbe" in container, pod.component
-                serves = any(port["name"] != "metrics" for port in container.get("ports", []))
-                assert ("readinessProbe" in container) is serves, pod.component
+                assert container.keys() >= {"startupProbe", "livenessProbe", "readinessProbe"}, pod.component
 
-    def test_liveness_never_asks_the_same_as_readiness_of_a_web_process(self, stack: Rendered) -> None:
+    def test_what_takes_a_container_out_of_service_is_never_what_restarts_it(self, stack: Rendered) -> None:
         for pod in templates(stack):
-            if pod.component in stack.settings.web:
-                [container] = pod.spec["containers"]
-                assert container["livenessProbe"]["httpGet"]["path"] != container["readinessProbe"]["httpGet"]["path"]
+            for container in pod.containers:
+                if "readinessProbe" in container:
+                    ready, alive = ({key: container[probe].get(key) for key in ASKED} for probe in ("readinessProbe", "livenessProbe"))
+                    assert ready != alive, pod.component
 
     def test_grace_periods_are_longer_than_what_they_wait_for(self, stack: Rendered) -> None:
         said: dict[str, Any] = dict(stack.settings.web) | dict(stack.settings.processes)
@@ -379,6 +385,12 @@ class TestReferences:
         for role in stack.of("Role"):
             assert not any("*" in rule.get("verbs", []) + rule.get("resources", []) for rule in role.inputs["rules"])
             assert not any("secrets" in rule["resources"] for rule in role.inputs["rules"])
+
+    def test_a_role_names_what_it_may_read_alone_or_change(self, stack: Rendered) -> None:
+        for role in stack.of("Role"):
+            for rule in role.inputs["rules"]:
+                narrowed = set(rule["verbs"]) & {"get", "patch", "update", "delete"}
+                assert bool(rule.get("resourceNames")) is bool(narrowed), f"{role.name}: {rule}"
 
     def test_a_workload_selects_its_own_pods_and_nobody_elses(self, stack: Rendered) -> None:
         pods = templates(stack)
@@ -566,7 +578,7 @@ class TestRelease:
 
     def test_another_size_of_a_claim_replaces_neither_database_nor_broker(self, stack: Rendered) -> None:
         kept = {one.kube_name: one.ignored for one in stack.of("StatefulSet") if not one.kube_name.startswith("redis-")}
-        assert all(ignored == ("spec.volumeClaimTemplates",) for ignored in kept.values())
+        assert all(ignored == ("spec.volumeClaimTemplates", "spec.serviceName") for ignored in kept.values())
 
     def test_each_writable_folder_is_a_sticky_folder_of_its_own(self) -> None:
         folders = ["/tmp", "/app/tmp", "/app-tmp", "/app.tmp", "/app/Tmp", "/srv/" + "long/" * 12 + "a", "/srv/" + "long/" * 12 + "b"]

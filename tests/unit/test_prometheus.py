@@ -163,7 +163,7 @@ class TestTheStack:
 
     def test_it_may_look_for_pods_and_change_nothing(self) -> None:
         [role] = [one for one in rendered("everything").of("Role") if one.kube_name == "prometheus"]
-        assert {verb for rule in role.inputs["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+        assert {verb for rule in role.inputs["rules"] for verb in rule["verbs"]} == {"list", "watch"}
 
     def test_nodes_are_reached_only_where_kubelets_are_asked(self) -> None:
         for kubelet in (True, False):
