@@ -25,6 +25,7 @@ GROUPS = {
         "open": ("cli.open:command", "Forward a port of this machine to a page of a stack: Grafana, RabbitMQ, the app."),
         "fall": ("cli.stacks:fall", "Let the demo's lamp fall once more, and read its alert back."),
         "secret": ("cli.stacks:secret", "Print a password or another config var of the app."),
+        "stale": ("cli.stale:command", "List servers that are older than their Deployment or run an old image."),
         "logs": ("cli.logs:command", "Print what the stack's containers wrote, from Loki or the cluster."),
         "destroy": ("cli.stacks:destroy", "Delete everything of a stack, data included, after asking."),
     },

@@ -28,6 +28,7 @@ PAGES = {
     "prometheus": ("prometheus", "targets", "volumes", "workloads", "kubelet"),
     "rails": ("app",),
     "redis": ("redis-exporter",),
+    "restart": (),
     "sidekiq": ("sidekiq", "sidekiq-exporter"),
     "web": ("web", "rails"),
 }
