@@ -16,6 +16,7 @@ GROUPS = {
         "parity": ("cli.parity:command", "Say whether two stacks are the same but for what parity.yaml allows."),
         "diff": ("cli.diff:command", "Say what differs between two stacks."),
         "affected": ("cli.affected:command", "List the stacks that a change in git alters."),
+        "scan": ("cli.scan:command", "Run checkov and kube-score over a stack's manifests."),
         "budget": ("cli.budget:command", "Say what stacks ask for, and what a lost node would leave."),
         "comment": ("cli.comment:command", "Turn previews into the comment that a change gets: a table by risk."),
         "fork": ("cli.fork:command", "Make a stack like another one: a reseller's own, or one to try."),

@@ -19,7 +19,7 @@ ACTIONS = sorted((ROOT / ".github" / "actions").glob("*/action.yml"))
 GITLAB = [ROOT / ".gitlab-ci.yml", *sorted((ROOT / ".gitlab").glob("*.yml"))]
 SCRIPTS = sorted((ROOT / "ci").iterdir())
 IN_BASH = [script for script in SCRIPTS if script.read_text().startswith("#!/usr/bin/env bash\n")]
-ONE_FOR_BOTH = {"check", "sameness", "affected", "preview", "comment", "up", "smoke", "testing-stack", "drift", "expired", "post"}
+ONE_FOR_BOTH = {"check", "sameness", "scan", "affected", "preview", "comment", "up", "smoke", "testing-stack", "drift", "expired", "post"}
 
 SCHEMAS = {
     "gitlab-ci": (GITLAB, ("--data-transform", "gitlab-ci")),
