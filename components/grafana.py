@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pulumi
 from pulumi_kubernetes import core
 
+from components import edge as way_in
 from components.dashboards.panels import Dashboard
 from components.endpoints import Endpoint
 from components.kube import network, passwords, probes, workload
@@ -16,8 +17,8 @@ from components.kube.configuration import config_map, secret
 from components.site import Site
 from components.watch import Scrape, Watch, members
 from settings import grafana
+from settings.edge import Edge
 from settings.loader import ROOT
-from settings.stack import Edge
 
 COMPONENT = "grafana"
 PORT = 3000
@@ -98,8 +99,8 @@ class Grafana(pulumi.ComponentResource):
         )
         workload.deployment(name, pod, site, child, replicas=1, start_seconds=START_WITHIN_SECONDS)
         workload.service(name, COMPONENT, COMPONENT, site, {"http": (PORT, PORT)}, child)
-        peers = [*map(network.pods_of_namespace, edge.namespaces), *map(network.addresses, edge.ranges)]
-        if args.edge and peers:
+        peers = way_in.peers(edge, site, routed=True) if args.edge else []
+        if peers:
             network.allow_in(f"{name}-edge", COMPONENT, site, peers, [PORT], child)
         self.watch = Watch(scrapes=(Scrape(job=COMPONENT, component=COMPONENT, port=PORT),), expectations=(members(COMPONENT, 1),))
         self.register_outputs({"url": args.root_url})

@@ -1,12 +1,13 @@
 """The Rails app: its config, the release step that migrates the schema, and the processes that serve HTTP."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_random
 from pulumi_kubernetes import batch, core, meta
 
+from components import edge
 from components.endpoints import ConfigVars, Endpoint, authorities
 from components.kube import network, probes
 from components.kube.configuration import config_map, digest, secret
@@ -17,9 +18,11 @@ from components.site import Secrets, Site
 from components.watch import Expectation, Watch, fact, members, rules
 from settings.app import PRESTOP_SECONDS, App, Web
 from settings.app import Release as ReleaseSettings
-from settings.stack import Edge
+from settings.edge import Edge
 from settings.types import seconds_of
 
+HTTP_PORT = 80
+"""The port of each web process' Service."""
 GENERATED_LENGTH = 64
 """Letters and digits of a generated secret; Rails wants a SECRET_KEY_BASE of at least 30."""
 
@@ -35,6 +38,8 @@ class RailsSettings:
     release: ReleaseSettings
     web: Mapping[str, Web]
     edge: Edge
+    routed: Collection[str] = ()
+    """The web processes that the edge leads requests to."""
 
 
 class RailsApp(pulumi.ComponentResource):
@@ -82,7 +87,7 @@ class RailsApp(pulumi.ComponentResource):
         after = [*after, _account(args.app, site, child)]
         self.release = replace(release, after=self._migration(name, args.release, release, site, after, child) or after)
         network.to_public(f"{name}-saas", "app", site, {APP_LABEL: "true"}, args.app.egress_ranges, args.app.egress_ports, child)
-        self.urls = {web: self._web(name, web, said, args.edge, site, child) for web, said in args.web.items()}
+        self.urls = {web: self._web(name, web, said, args, site, child) for web, said in args.web.items()}
         self.watch = Watch(
             rules=rules("web", *(["app", "rails"] if any(said.metrics for said in args.web.values()) else [])),
             scrapes=tuple(scrape for web, said in args.web.items() for scrape in scrapes(web, said)),
@@ -151,8 +156,14 @@ class RailsApp(pulumi.ComponentResource):
         )
         return [job]
 
-    def _web(self, name: str, web: str, said: Web, edge: Edge, site: Site, child: pulumi.ResourceOptions) -> pulumi.Output[str]:
-        env = {"PORT": str(said.port), "RAILS_MAX_THREADS": str(said.threads), "WEB_CONCURRENCY": str(said.concurrency)}
+    def _web(self, name: str, web: str, said: Web, args: RailsSettings, site: Site, child: pulumi.ResourceOptions) -> pulumi.Output[str]:
+        env = {
+            "PORT": str(said.port),
+            "RAILS_MAX_THREADS": str(said.threads),
+            "WEB_CONCURRENCY": str(said.concurrency),
+            "PUMA_PERSISTENT_TIMEOUT": str(seconds_of(said.keep_alive)),
+            "TRUSTED_PROXIES": ",".join(args.edge.trusted),
+        }
         pod = self.release.pod(
             web,
             said,
@@ -166,10 +177,9 @@ class RailsApp(pulumi.ComponentResource):
         opts = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=list(self.release.after)))
         starts = seconds_of(said.start_within)
         deployment(f"{name}-{web}", pod, site, opts, replicas=said.replicas, start_seconds=starts, singleton=said.singleton)
-        peers = [*map(network.pods_of_namespace, edge.namespaces), *map(network.addresses, edge.ranges)]
-        if peers:
+        if peers := edge.peers(args.edge, site, routed=web in args.routed):
             network.allow_in(f"{name}-{web}-edge", web, site, peers, [said.port], child)
-        made = service(f"{name}-{web}", web, web, site, {"http": (80, said.port)}, child)
+        made = service(f"{name}-{web}", web, web, site, {"http": (HTTP_PORT, said.port)}, child)
         inside = f"{web}.{site.namespace}.svc"
         return made.spec.cluster_ip.apply(lambda address: f"http://{address or inside}")
 

@@ -1,17 +1,20 @@
 """The product on one page: the only place that wires components together."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pulumi
 import pulumi_random
 from pulumi_kubernetes import core, meta
 
-from components import alertmanager, ownership, prometheus
+from components import alertmanager, grafana, ownership, prometheus
 from components.alertmanager import Alertmanager
 from components.canary import Canary
 from components.certificates import CertificateAuthority
 from components.consumer import Consumer, mqtt_session
 from components.dashboards import Shown, dashboards
+from components.edge import Edge, server_name
+from components.edge_gateway import HTTPS, Target
 from components.elasticsearch import Elasticsearch
 from components.endpoints import ConfigVars, Endpoint, elasticsearch_vars, postgres_vars, redis_vars
 from components.grafana import DataSource, Grafana, own_pages, pages
@@ -22,7 +25,7 @@ from components.mqtt import MqttBroker, MqttEndpoint, MqttSession
 from components.postgres import Postgres
 from components.process import Process, Schedule
 from components.prometheus import Prometheus
-from components.rails import RailsApp, RailsSettings
+from components.rails import HTTP_PORT, RailsApp, RailsSettings
 from components.redis import Redis
 from components.registry import pull_secret
 from components.restart import NightlyRestart
@@ -30,7 +33,7 @@ from components.sidekiq import Sidekiq
 from components.site import Secrets, Site
 from components.watch import Watch, volumes
 from components.watching import exporters
-from settings import canary, logs, restart
+from settings import canary, edge_checks, logs, restart
 from settings.backing import External
 from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
 from settings.stack import RegistryLogin, Settings
@@ -69,11 +72,17 @@ class Stack(pulumi.ComponentResource):
         self._grafana(args, site)
         self._metrics(args, site, secrets)
 
+        edge = self._edge(args, site, secrets)
+
         self.outputs = {"namespace": site.namespace, "urls": app.urls, "config_secret": app.release.config_secret}
         if args.domain:
             self.outputs["domain"] = args.domain
         if broker:
             self.outputs["mqtt"] = broker.public
+        if edge:
+            self.outputs["edge"] = edge
+        if records := self._records(args, edge, broker):
+            self.outputs["dns"] = records
         self.register_outputs(self.outputs)
 
     def _namespace(self, args: Settings, site: Site) -> Site:
@@ -188,6 +197,30 @@ class Stack(pulumi.ComponentResource):
         made = Grafana("grafana", args.grafana, site, sources, shown, args.edge, self.child)
         self.watched.append(made.watch)
 
+    def _edge(self, args: Settings, site: Site, secrets: Secrets) -> dict[str, pulumi.Input[object]] | None:
+        """Make the way in for people; return where it is, and what it is known by."""
+        led = edge_checks.routes(args)
+        if not led:
+            return None
+        targets = [
+            Target(name=web, port=HTTP_PORT, hosts=edge_checks.hosts(args, route), paths=route.paths, streams=route.streams)
+            for web, route in led.items()
+        ]
+        if args.grafana.where == "cluster" and args.grafana.edge and args.grafana.host:
+            targets.append(Target(name=grafana.COMPONENT, port=grafana.PORT, hosts=[args.grafana.host], streams=True))
+        own = self._authority(site) if args.edge.certificate.by == "authority" else None
+        made = Edge("edge", args.edge, targets, site, secrets, own, self.child)
+        told: dict[str, pulumi.Input[object]] = {"host": made.address, "port": HTTPS, "server_name": server_name(targets, site)}
+        return told | ({"ca": made.authority} if made.authority is not None else {})
+
+    def _records(
+        self, args: Settings, edge: Mapping[str, pulumi.Input[object]] | None, broker: MqttBroker | None
+    ) -> dict[str, pulumi.Input[object]]:
+        """Return the DNS records to set: name -> the address, or the name, that it leads to."""
+        people = dict.fromkeys(edge_checks.all_hosts(args), edge["host"]) if edge else {}
+        devices = dict.fromkeys(args.device_host_names, broker.public["host"]) if broker else {}
+        return {**people, **devices}
+
     def _authority(self, site: Site) -> CertificateAuthority:
         """Return the stack's certificate authority, made when the first server wants a certificate."""
         if self.authority is None:
@@ -195,7 +228,7 @@ class Stack(pulumi.ComponentResource):
         return self.authority
 
     def _app(self, args: Settings, site: Site, secrets: Secrets, session: MqttSession | None) -> RailsApp:
-        rails = RailsSettings(app=args.app, release=args.release, web=args.web, edge=args.edge)
+        rails = RailsSettings(app=args.app, release=args.release, web=args.web, edge=args.edge, routed=edge_checks.routes(args))
         opts = self.child
         app = RailsApp("app", rails, site, self.endpoints, self.config_vars, secrets, self.ready, opts)
         self.watched.append(app.watch)

@@ -124,6 +124,8 @@ class Web(Process):
     """Threads of each server process, as RAILS_MAX_THREADS."""
     concurrency: int = Field(default=0, ge=0, le=32)
     """Forked server processes in a pod, as WEB_CONCURRENCY; 0 is one process without forking."""
+    keep_alive: Duration = "75s"
+    """How long an idle connection of the gateway is kept, as PUMA_PERSISTENT_TIMEOUT: longer than `edge.keep_alive.app`."""
     probes: HttpHealth = HttpHealth()
     """Where the kubelet asks."""
 

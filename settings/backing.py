@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from settings.types import Bytes, Cidr, Count, DnsLabel, Duration, EnvName, Host, Model, MqttFilter, Pem, Placement, Port, Resources
+from settings.types import Bytes, Cidr, Count, DnsLabel, Duration, EnvName, Host, IpV4, Model, MqttFilter, Pem, Placement, Port, Resources
 
 Where = Literal["cluster", "external", "none"]
 """`cluster`: the stack runs it; `external`: it is somebody else's; `none`: the product has none."""
@@ -151,7 +151,14 @@ class Mqtt(Backing):
     host_names: list[str] = []
     """Names that devices dial, for the certificate; none: `mqtt.<domain>`."""
     annotations: dict[str, str] = {}
-    """Annotations of the load balancer's Service."""
+    """Annotations of the load balancer's Service: a cloud's own words for its kind, its fixed address, its idle timeout."""
+    address: IpV4 | None = None
+    """The load balancer's address, where the cluster lets one be asked for: devices in the field know a name, and the name this address."""
+    keep_alive: Duration = "60s"
+    """How often a silent device says that it is there (MQTT's keep-alive), the longest of all devices."""
+    balancer_idle: Duration | None = None
+    """After how long the load balancer forgets a silent connection, as `annotations` or the cloud say; None: never. It must be longer than
+    one and a half `keep_alive`: a lamp that was forgotten believes for minutes that it can report a fall."""
     volume: Volume = Volume(size="5Gi")
     """Each member's messages."""
     resources: Resources = Resources(cpu="250m", memory="1Gi")

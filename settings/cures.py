@@ -37,6 +37,14 @@ class Cures:
             f"Pulumi.{self.stack}.yaml, such as `switchyard:{example}`, then run `{self.set_secret('ALERTS_WEBHOOK_URL')}`"
         )
 
+    def unknown_authority(self) -> str:
+        """Return a sentence for a production stack that shows browsers a certificate of its own authority."""
+        return (
+            "edge.certificate is signed by the stack's own authority, and no browser knows that one: name the cluster's issuer in "
+            f"Pulumi.{self.stack}.yaml, such as `switchyard:edge: {{certificate: {{by: issuer, annotations: "
+            "{cert-manager.io/cluster-issuer: letsencrypt}}}`, or give a certificate (docs/components/edge.md)"
+        )
+
     def is_own(self, image: str) -> bool:
         """Say whether an image is the app's own, which `./sy images` neither builds nor copies."""
         return image == self.app and image != DEMO

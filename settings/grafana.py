@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -38,6 +39,11 @@ class Grafana(Model):
     rotation: int = Field(default=1, ge=1)
     """Raise it to generate a new password of the account admin."""
 
+    @property
+    def host(self) -> str | None:
+        """The host name of its root_url."""
+        return urlsplit(self.root_url).hostname if self.root_url else None
+
 
 def problems(settings: "Settings") -> Iterator[Problem]:
     """Yield what Grafana lacks: somebody to ask, and an address where people are let in."""
@@ -49,5 +55,5 @@ def problems(settings: "Settings") -> Iterator[Problem]:
         yield Problem(("grafana", "where"), reason, said.where, (("logs",), ("metrics",)))
     if said.edge and said.root_url is None:
         yield Problem(("grafana", "root_url"), "who comes from the edge needs an address: say one, such as https://grafana.example.com/")
-    if said.edge and not (settings.edge.namespaces or settings.edge.ranges):
+    if said.edge and settings.edge.where == "none" and not (settings.edge.namespaces or settings.edge.ranges):
         yield Problem(("grafana", "edge"), "lets in whom `edge` names, and it names nobody", said.edge, (("edge",),))

@@ -17,6 +17,7 @@ from settings import (
     alerts,
     canary,
     capacity,
+    edge_checks,
     elasticsearch_checks,
     external,
     grafana,
@@ -153,7 +154,7 @@ def _cut(tree: Any, path: Path) -> Any:
 
 
 def _cross_checks(settings: Settings) -> list[Problem]:
-    checks = (wiring, external, capacity, elasticsearch_checks, logs, metrics_checks, grafana, alerts, canary, restart)
+    checks = (wiring, external, capacity, elasticsearch_checks, logs, metrics_checks, grafana, alerts, canary, restart, edge_checks)
     return [problem for check in checks for problem in check.problems(settings)]
 
 

@@ -44,6 +44,10 @@ def held_names(settings: "Settings") -> dict[str, Path]:
     if settings.mqtt.where == "cluster":
         dialled: Path = ("mqtt", "host_names") if settings.mqtt.host_names else ("domain",)
         held.update(dict.fromkeys(settings.device_host_names, dialled))
+    for name, route in settings.edge.routes.items():
+        held.update({host: ("edge", "routes", name, "hosts") for host in route.hosts if host not in held})
+    if settings.grafana.edge and settings.grafana.host:
+        held.setdefault(settings.grafana.host, ("grafana", "root_url"))
     return held
 
 
@@ -107,10 +111,20 @@ def _names_of(values: dict[str, Any]) -> dict[str, Path]:
     mqtt: Any = values.get("mqtt")
     names: Any = cast("dict[str, Any]", mqtt).get("host_names") if isinstance(mqtt, dict) else None
     found: dict[str, Path] = {str(name): ("mqtt", "host_names") for name in cast("list[Any]", names)} if isinstance(names, list) else {}
+    for route, said in _map(_map(values.get("edge")).get("routes")).items():
+        found.update({str(host): ("edge", "routes", route, "hosts") for host in _list(_map(said).get("hosts"))})
     domain = values.get("domain")
     if not isinstance(domain, str):
         return found
-    if not found:
+    if not names:
         found[f"mqtt.{domain}"] = ("domain",)
     found[domain] = ("domain",)
     return found
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""Files of the product's own that settings name: rules for Prometheus and dashboards for Grafana. What can not be read is refused.
+"""Files of the product's own that settings name: rules, dashboards, the page of maintenance. What can not be read is refused.
 
 Whether an expression parses only promtool can say: cli/queries.py asks it, before `./sy up` and `./sy preview`.
 """
@@ -6,6 +6,7 @@ Whether an expression parses only promtool can say: cli/queries.py asks it, befo
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +24,8 @@ Check = Callable[[str, str], Iterator[str]]
 
 LARGEST = 900_000
 """Bytes of a file: each becomes a ConfigMap, which may have 1 MiB."""
+LARGEST_PAGE = 60_000
+"""Characters of a maintenance page: it is a part of the routes that every proxy holds."""
 OUR_DASHBOARDS = ("overview", "rails", "sidekiq", "mqtt", "postgres", "elasticsearch")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _OF_GRAFANA = ("grafana", "-- Grafana --", "-- Mixed --", "-- Dashboard --")
@@ -39,6 +42,17 @@ def problems(settings: "Settings", root: File) -> Iterator[Problem]:
         files = settings.grafana.dashboards
         yield from _each(("grafana", "dashboards"), files, root, "json", partial(_dashboard, known=known))
         yield from _taken(("grafana", "dashboards"), files, OUR_DASHBOARDS)
+    if settings.edge.where == "gateway" and settings.edge.maintenance_page:
+        for one in _each(("edge",), [settings.edge.maintenance_page], root, "html", _page):
+            yield replace(one, path=("edge", "maintenance_page"))
+
+
+def _page(text: str, name: str) -> Iterator[str]:
+    """Yield what is wrong with a page that stands for the app while it is away."""
+    if "<html" not in text.lower():
+        yield f"{name}: expected a whole HTML page, with its styles inside: nothing else can be asked for while it is shown"
+    if len(text) > LARGEST_PAGE:
+        yield f"{name}: has {len(text)} characters; expected at most {LARGEST_PAGE}, so that each proxy keeps it at hand"
 
 
 def promql_of(dashboard: Json) -> list[tuple[str, str]]:

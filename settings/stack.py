@@ -12,6 +12,7 @@ from settings.app import App, Consumer, Processes, Release, Schedule, SidekiqPoo
 from settings.backing import NOWHERE, Backing, Mqtt, Postgres, Redis, beside
 from settings.canary import Canary
 from settings.cures import Cures
+from settings.edge import Edge
 from settings.elasticsearch import Elasticsearch
 from settings.footprint import Footprint, footprint
 from settings.grafana import Grafana
@@ -84,15 +85,6 @@ class Images(Model):
         return image if "/" in image or "@" in image else f"{self.registry}/{image}:latest"
 
 
-class Edge(Model):
-    """Who may reach the web processes."""
-
-    namespaces: list[str] = []
-    """Namespaces whose pods (the gateway's) may."""
-    ranges: list[Cidr] = []
-    """Addresses that may."""
-
-
 class Budget(Model):
     """What the stack may ask the cluster for, all its pods together, also while it rolls out."""
 
@@ -162,7 +154,7 @@ class Settings(Model):
     restart: Restart = Restart()
     """A restart of chosen processes at a set time."""
     edge: Edge = Edge()
-    """Who may reach the web processes."""
+    """How people reach the web processes."""
 
     def namespace_of(self, stack: str) -> str:
         """Return the namespace of these settings as those of the stack called `stack`."""
@@ -189,15 +181,16 @@ class Settings(Model):
         alerts = self.alerts.secrets if self.alerting else []
         search = self.elasticsearch.snapshot_secrets
         canary = [self.canary.password] if self.canary.where == "cluster" and self.canary.password else []
-        return sorted({*self.app.secrets, *external, *login, *alerts, *self.logs.secrets(), *search, *canary})
+        edge = self.edge.secrets()
+        return sorted({*self.app.secrets, *external, *login, *alerts, *self.logs.secrets(), *search, *canary, *edge})
 
     def known_secrets(self) -> list[str]:
         """Return the names of all secrets that may be set: also those of external services that are only written down.
 
         So one word takes a service back into the cluster, and the same word gives it away again.
         """
-        canary = [self.canary.password] if self.canary.password else []
-        return sorted({*self.secret_names(), *self.alerts.secrets, *canary, *(password for _, password in self._passwords())})
+        spare = [name for name in (self.canary.password, self.edge.certificate.key) if name]
+        return sorted({*self.secret_names(), *self.alerts.secrets, *spare, *(password for _, password in self._passwords())})
 
     def _passwords(self) -> list[tuple[Backing, str]]:
         services = [self.postgres, self.mqtt, self.elasticsearch, *self.redis.values()]
@@ -214,6 +207,7 @@ class Settings(Model):
         names += ["prometheus", "kube-state-metrics", "alertmanager"] if self.alerting else []
         names += ["exporters"] if self.alerting or self.canary.where == "cluster" else []
         names += ["kubectl"] if self.restart.processes else []
+        names += ["envoy"] if self.edge.where == "gateway" else []
         return names + (["grafana"] if self.grafana.where == "cluster" else [])
 
     def unpinned_images(self) -> list[str]:
@@ -233,7 +227,11 @@ class Settings(Model):
         nowhere = [] if self.cluster.context else [cures.no_cluster()]
         loose = [cures.loose(name) for name in self.unpinned_images()]
         untold = [cures.nobody_told()] if self.tier == "production" and self.alerting and not self.alerts.critical else []
-        return [*nowhere, *self._hosts_to_be_named(), *self.lacking_secrets(cures, secrets), *untold, *loose]
+        unknown = [cures.unknown_authority()] if self.tier == "production" and self._shows_own_certificate() else []
+        return [*nowhere, *self._hosts_to_be_named(), *self.lacking_secrets(cures, secrets), *untold, *unknown, *loose]
+
+    def _shows_own_certificate(self) -> bool:
+        return self.edge.where != "none" and self.edge.certificate.by == "authority"
 
     def _hosts_to_be_named(self) -> list[str]:
         """Return a sentence for each service outside whose host a fork left open."""

@@ -163,6 +163,15 @@ Image = Annotated[str, _checked(references.check_image), _text(r"^[A-Za-z0-9][A-
 """An image: registry.example.com/lamp@sha256:…"""
 Registry = Annotated[str, _checked(references.check_registry), _text(r"^[A-Za-z0-9][A-Za-z0-9._:/-]*[A-Za-z0-9]$", "registry")]
 """A registry and a folder in it: registry.example.com/switchyard."""
+IpV4 = Annotated[
+    str,
+    *_matches(
+        r"(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}",
+        "expected an address such as 203.0.113.7",
+        "IPv4 address",
+    ),
+]
+"""An address such as 203.0.113.7."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 """A TCP port."""
 Count = Annotated[int, Field(ge=1, le=100)]

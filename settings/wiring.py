@@ -36,12 +36,14 @@ OWN_NAMES = (
     "alertmanager-members",
     "canary",
     "restart",
+    "edge",
+    "edge-redirect",
 )
 """Names of pods and Services of the stack's own: the provider would write one over the other and say nothing."""
 _POSTGRES_ACCOUNTS = ("postgres", "replicator", "rewind", "monitor")
 _PASSWORD = re.compile(r"://[^/\s:@]*:(?!\$\(\w+\)@|\$\{\w+\}@)[^/\s@]+@")
 """A password inside an address. $(NAME) and ${NAME} are none: something puts one in their place."""
-_MADE_FOR_WEB = {"PORT": "port", "RAILS_MAX_THREADS": "threads", "WEB_CONCURRENCY": "concurrency"}
+_MADE_FOR_WEB = {"PORT": "port", "RAILS_MAX_THREADS": "threads", "WEB_CONCURRENCY": "concurrency", "PUMA_PERSISTENT_TIMEOUT": "keep_alive"}
 _MADE_FOR_SIDEKIQ = {"RAILS_MAX_THREADS": "concurrency", "SIDEKIQ_TIMEOUT": "stop_within"}
 
 
@@ -165,9 +167,12 @@ def _overridden(settings: "Settings") -> Iterator[Problem]:
             for var in process.config:
                 if var in made:
                     yield Problem((group, name, "config", var), f"say {group}.{name}.{made[var]} instead")
-    for var in ("PORT", "WEB_CONCURRENCY"):
+    for var in ("PORT", "WEB_CONCURRENCY", "PUMA_PERSISTENT_TIMEOUT"):
         if settings.web and var in settings.app.config:
             yield Problem(("app", "config", var), f"say {_MADE_FOR_WEB[var]} of each process under web instead")
+    for path, config in [(("app",), settings.app.config), *((("web", name), web.config) for name, web in settings.web.items())]:
+        if settings.web and "TRUSTED_PROXIES" in config:
+            yield Problem((*path, "config", "TRUSTED_PROXIES"), "say edge.trusted_proxies instead")
 
 
 def _caches(settings: "Settings") -> Iterator[Problem]:

@@ -80,6 +80,14 @@ STACKS: dict[str, dict[str, Any]] = {
     },
     "external": {"tier": "staging", "cluster": NAMED, **UNWATCHED, **EXTERNAL},
     "watched-outside": {"tier": "staging", "cluster": NAMED, **EXTERNAL},
+    "gateway": {"tier": "sandbox", "edge": {"where": "gateway"}, **UNWATCHED},
+    "ingress": {
+        "tier": "staging",
+        "cluster": NAMED,
+        "domain": "ingress.example",
+        "edge": {"where": "ingress", "class_name": "nginx", "namespaces": ["ingress"]},
+        **UNWATCHED,
+    },
     "rotated": {
         "tier": "sandbox",
         "postgres": {"rotation": 2},
@@ -96,7 +104,13 @@ STACKS: dict[str, dict[str, Any]] = {
         "elasticsearch": {"where": "cluster", "snapshots": {"repository": {"type": "s3", "s3": BUCKET}}},
         "logs": {"where": "cluster", "shared_with": ["lamp-other"]},
         "metrics": {"where": "cluster", "kubelet": True},
-        "grafana": {"where": "cluster"},
+        "grafana": {"where": "cluster", "edge": True, "root_url": "https://figures.everything.example/"},
+        "domain": "everything.example",
+        "edge": {
+            "where": "gateway",
+            "certificate": {"by": "issuer", "annotations": {"cert-manager.io/cluster-issuer": "letsencrypt"}},
+            "routes": {"web": {}, "admin": {"hosts": ["admin.everything.example"], "streams": True}},
+        },
         "alerts": {
             "receivers": {
                 "on-call": {"pagerduty": {"routing_key": "PAGERDUTY_ROUTING_KEY"}, "webhook": {"url_secret": "ALERTS_WEBHOOK_URL"}},
@@ -177,7 +191,7 @@ THROTTLED = {"grafana"}
 READ_BY_THE_KUBELET = {"registry-login"}
 """No container reads it: components/registry.py says why it changes in place."""
 PUBLIC_SERVICES = {"mqtt-public"}
-MUTABLE_NAME = {"mqtt-tls", "elasticsearch-tls"}
+MUTABLE_NAME = {"mqtt-tls", "elasticsearch-tls", "edge-tls"}
 """Named by the certificate that the engine makes, so the Pulumi name can not say it."""
 UNASKED = [{"switchyard.dev/client-of-loki": "true"}]
 """Services that a stack has although nobody in it need ask them: Grafana may be off, and people ask from outside."""
@@ -347,6 +361,8 @@ class TestPods:
 
     def test_images_are_those_that_the_settings_name(self, stack: Rendered) -> None:
         used = {container["image"] for pod in templates(stack) for container in pod.containers}
+        proxies = [one.inputs["spec"]["provider"]["kubernetes"]["envoyDeployment"] for one in stack.of("EnvoyProxy")]
+        used |= {proxy["container"]["image"] for proxy in proxies}
         assert used == {stack.settings.images.reference(name) for name in stack.settings.image_names()}
 
     def test_nothing_mentions_what_is_never_to_be_used(self, stack: Rendered) -> None:
@@ -375,7 +391,14 @@ class TestReferences:
                 sources = [volume, *volume.get("projected", {}).get("sources", [])]
                 used_secrets |= {s["secret"].get("secretName", s["secret"].get("name")) for s in sources if "secret" in s}
                 used_maps |= {s["configMap"]["name"] for s in sources if "configMap" in s}
-        assert used_secrets == secrets
+        made_by_the_issuer = {"edge-tls"}
+        for gateway in stack.of("Gateway"):
+            used_secrets |= {
+                ref["name"] for one in gateway.inputs["spec"]["listeners"] for ref in one.get("tls", {}).get("certificateRefs", [])
+            }
+        for ingress in stack.of("Ingress"):
+            used_secrets |= {one["secretName"] for one in ingress.inputs["spec"]["tls"]}
+        assert used_secrets - made_by_the_issuer == secrets
         assert used_maps == maps
 
     def test_every_service_account_that_a_pod_names_is_in_the_stack_and_bound_to_rights_in_it_alone(self, stack: Rendered) -> None:

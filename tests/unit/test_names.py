@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.unit.test_contract import rendered
 
 FILE = Path(__file__).with_name("names.txt")
-STACKS = ("sandbox", "mqtt-mode", "external", "watched-outside", "everything", "real-cluster")
+STACKS = ("sandbox", "mqtt-mode", "external", "watched-outside", "everything", "real-cluster", "gateway", "ingress")
 
 
 def names_of(stack: str) -> tuple[set[str], set[str]]:

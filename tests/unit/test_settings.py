@@ -129,7 +129,11 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
         'sidekiq.alerts.queus: unknown key - did you mean "queues"?',
     ),
     ("an unknown key deep down", {"web": {"web": {"probes": {"liv": "/x"}}}}, 'web.web.probes.liv: unknown key - did you mean "live"?'),
-    ("an unknown key unlike all others", {"edge": {"zzz": 1}}, "edge.zzz: unknown key; expected one of namespaces, ranges"),
+    (
+        "an unknown key unlike all others",
+        {"postgres": {"volume": {"zzz": 1}}},
+        "postgres.volume.zzz: unknown key; expected one of size, storage_class",
+    ),
     ("text for a number", {"postgres": {"members": "3"}}, "postgres.members: '3': expected a whole number, without quotes"),
     ("a number for text", {"app": {"config": {"A": 5}}}, "app.config.A: 5: expected text; put quotes around a number"),
     ("text for a map", {"postgres": "none"}, "postgres: 'none': expected a map of settings"),

@@ -1,0 +1,248 @@
+"""The Gateway way in: a Gateway of the stack's own, what its proxies are made of, its routes, and what it demands of those who come."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+
+from components.kube import gateway
+from components.kube.gateway import Filter, HttpRoute, Rule
+from components.kube.workload import LOST_NODE_SECONDS, metadata
+from components.site import Site
+from settings import edge
+from settings.loader import ROOT
+from settings.quantities import bytes_of
+from settings.types import Placement, Resources
+
+COMPONENT = "edge"
+HTTP, HTTPS = 80, 443
+REDIRECT = "edge-redirect"
+MAINTENANCE = "maintenance"
+ADDRESS_SECONDS = 600
+"""Clouds take a minute or two to make a load balancer."""
+RETRIES = 3
+FORGED = (
+    "Client-IP",
+    "X-Client-IP",
+    "Forwarded",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Ssl",
+    "X-Forwarded-Scheme",
+    "X-Real-IP",
+    "X-Envoy-Retry-On",
+    "X-Envoy-Max-Retries",
+    "X-Envoy-Upstream-Rq-Timeout-Ms",
+    "X-Envoy-Upstream-Rq-Per-Try-Timeout-Ms",
+    "X-Envoy-Expected-Rq-Timeout-Ms",
+    "X-Envoy-External-Address",
+)
+"""Headers by which a client could tell Rails another address or name, or the gateway another way to work; nobody before it may set them."""
+PAGE = Path(__file__).parent / "files" / COMPONENT / "maintenance.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A Service that requests go to."""
+
+    name: str
+    port: int
+    hosts: Sequence[str]
+    """Names that lead to it; none: any."""
+    paths: Sequence[str] = ("/",)
+    streams: bool = False
+    """Whether bodies are handed on as they arrive."""
+
+
+def owned(site: Site) -> dict[str, str]:
+    """Return the labels of the pods that are this stack's proxies."""
+    return {gateway.ENVOY_OWNER["namespace"]: site.namespace, gateway.ENVOY_OWNER["name"]: COMPONENT}
+
+
+def made(name: str, args: edge.Edge, secret: pulumi.Input[str], site: Site, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+    """Make the Gateway and what its proxies are made of; return its address."""
+    proxy = gateway.EnvoyProxy(name, metadata(COMPONENT, site), proxies(args, site), opts)
+    about = metadata(COMPONENT, site)
+    about.annotations = {
+        **(args.certificate.annotations if args.certificate.by == "issuer" else {}),
+        # Until then nobody can be told where it is.
+        "pulumi.com/waitFor": "jsonpath={.status.addresses[0].value}",
+    }
+    same = {"namespaces": {"from": "Same"}}
+    listeners: list[gateway.Listener] = [
+        {"name": "http", "port": HTTP, "protocol": "HTTP", "allowedRoutes": same},
+        {
+            "name": "https",
+            "port": HTTPS,
+            "protocol": "HTTPS",
+            "allowedRoutes": same,
+            "tls": {"mode": "Terminate", "certificateRefs": [{"group": "", "kind": "Secret", "name": secret}]},
+        },
+    ]
+    infrastructure: gateway.Infrastructure = {
+        "parametersRef": {"group": gateway.ENVOY_GROUP, "kind": "EnvoyProxy", "name": COMPONENT},
+    }
+    waiting = pulumi.ResourceOptions(
+        depends_on=[proxy], custom_timeouts=pulumi.CustomTimeouts(create=f"{ADDRESS_SECONDS}s", update=f"{ADDRESS_SECONDS}s")
+    )
+    spec: gateway.GatewaySpec = {"gatewayClassName": args.class_name, "listeners": listeners, "infrastructure": infrastructure}
+    return gateway.Gateway(name, about, spec, pulumi.ResourceOptions.merge(opts, waiting)).address
+
+
+def proxies(args: edge.Edge, site: Site) -> dict[str, Any]:
+    """Return what the Gateway's proxies and their load balancer are made of."""
+    placement = args.placement or site.placement
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    pod = {
+        "nodeSelector": dict(placement.node_selector) or None,
+        "tolerations": _tolerations(placement),
+        "topologySpreadConstraints": [_spread(owned(site))],
+        "imagePullSecrets": [{"name": one} for one in site.images.pull_secrets] or None,
+    }
+    container = {"image": site.image("envoy"), "resources": _resources(args.resources)}
+    service: dict[str, Any] = {
+        "type": "LoadBalancer",
+        # Keeps clients' addresses.
+        "externalTrafficPolicy": "Local",
+        "annotations": dict(args.annotations) or None,
+        "loadBalancerIP": args.address,
+        "loadBalancerSourceRanges": None if "0.0.0.0/0" in args.allow_from else list(args.allow_from),
+    }
+    kubernetes: dict[str, Any] = {
+        "envoyDeployment": {"replicas": args.replicas, "strategy": rolling, "pod": _said(pod), "container": container},
+        "envoyService": _said(service),
+    }
+    if args.replicas > 1:
+        kubernetes["envoyPDB"] = {"maxUnavailable": 1}
+    return {
+        "provider": {"type": "Kubernetes", "kubernetes": kubernetes},
+        # One worker for each core of a large node would hold as many idle connections to every pod.
+        "concurrency": 2,
+        "shutdown": {"drainTimeout": f"{args.grace_seconds}s", "minDrainDuration": f"{edge.DRAIN_SECONDS}s"},
+    }
+
+
+def _resources(said: Resources) -> dict[str, Any]:
+    fixed = {"memory": said.memory, "ephemeral-storage": said.scratch}
+    return {"requests": {"cpu": said.cpu, **fixed}, "limits": fixed}
+
+
+def _tolerations(placement: Placement) -> list[dict[str, Any]]:
+    lost = [
+        {"key": f"node.kubernetes.io/{condition}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": LOST_NODE_SECONDS}
+        for condition in ("not-ready", "unreachable")
+    ]
+    said = [
+        _said({"key": one.key, "operator": "Exists" if one.value is None else "Equal", "value": one.value, "effect": one.effect})
+        for one in placement.tolerations
+    ]
+    return lost + said
+
+
+def _spread(labels: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": dict(labels)},
+    }
+
+
+def routes(name: str, args: edge.Edge, targets: Sequence[Target], site: Site, opts: pulumi.ResourceOptions) -> None:
+    """Make what leads requests to `targets`, and everybody on port 80 to port 443."""
+    gateway.HttpRouteFilter(
+        f"{name}-{MAINTENANCE}",
+        metadata(COMPONENT, site, MAINTENANCE),
+        status=503,
+        content_type="text/html; charset=utf-8",
+        body=page(args),
+        opts=opts,
+    )
+    redirect: Rule = {"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "statusCode": 301}}]}
+    HttpRoute(
+        REDIRECT,
+        metadata(COMPONENT, site, REDIRECT),
+        {"parentRefs": [{"name": COMPONENT, "sectionName": "http"}], "rules": [redirect]},
+        opts,
+    )
+    for target in targets:
+        spec: gateway.RouteSpec = {
+            "parentRefs": [{"name": COMPONENT, "sectionName": "https"}],
+            "rules": [_rule(args, target)],
+        }
+        if target.hosts:
+            spec["hostnames"] = list(target.hosts)
+        HttpRoute(f"{name}-{target.name}", metadata(COMPONENT, site, target.name), spec, opts)
+
+
+def _rule(args: edge.Edge, target: Target) -> Rule:
+    matches: list[gateway.Match] = [{"path": {"type": "PathPrefix", "value": path}} for path in target.paths]
+    if args.maintenance:
+        shown: Filter = {
+            "type": "ExtensionRef",
+            "extensionRef": {"group": gateway.ENVOY_GROUP, "kind": "HTTPRouteFilter", "name": MAINTENANCE},
+        }
+        return {"matches": matches, "filters": [shown]}
+    # What ended TLS says so: Rails' force_ssl, its cookies and its links rest on it.
+    encrypted: Filter = {
+        "type": "RequestHeaderModifier",
+        "requestHeaderModifier": {"set": [{"name": "X-Forwarded-Proto", "value": "https"}]},
+    }
+    return {
+        "matches": matches,
+        "filters": [encrypted],
+        "backendRefs": [{"name": target.name, "port": target.port}],
+        "timeouts": {"request": args.limits.answer_within},
+    }
+
+
+def page(args: edge.Edge) -> str:
+    """Return the maintenance page: the product's own, or ours."""
+    text = (ROOT / args.maintenance_page if args.maintenance_page else PAGE).read_text()
+    # The gateway fills in what stands between percent signs.
+    return text.replace("%", "%%")
+
+
+def policies(name: str, args: edge.Edge, targets: Sequence[Target], site: Site, opts: pulumi.ResourceOptions) -> None:
+    """Make what the Gateway demands of clients, and how it treats the web processes."""
+    limits, kept = args.limits, args.keep_alive
+    trusted = {"xForwardedFor": {"trustedCIDRs": args.trusted}} if args.trusted else None
+    client = {
+        "targetRefs": gateway.targets("Gateway", COMPONENT),
+        "clientIPDetection": trusted,
+        "headers": {"earlyRequestHeaders": {"remove": list(FORGED)}},
+        # %2F and // would otherwise mean another path to the gateway than to Rails.
+        "path": {"escapedSlashesAction": "UnescapeAndRedirect"},
+        "timeout": {
+            "http": {
+                "idleTimeout": kept.gateway,
+                "requestHeadersReceivedTimeout": limits.headers_within,
+                "requestReceivedTimeout": limits.body_within,
+            },
+        },
+        "connection": {"connectionLimit": {"value": limits.connections}},
+        "tls": {"minVersion": "1.2"},
+    }
+    gateway.ClientTrafficPolicy(name, metadata(COMPONENT, site), _said(client), opts)
+    for suffix, streams in (("", False), ("-streams", True)):
+        chosen = [target.name for target in targets if target.streams is streams]
+        if chosen:
+            about = metadata(COMPONENT, site, f"{COMPONENT}{suffix}")
+            gateway.BackendTrafficPolicy(f"{name}{suffix}", about, _backend(args, chosen, streams=streams), opts)
+
+
+def _backend(args: edge.Edge, routes: Sequence[str], *, streams: bool) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "targetRefs": gateway.targets("HTTPRoute", *routes),
+        "timeout": {"tcp": {"connectTimeout": "3s"}, "http": {"connectionIdleTimeout": args.keep_alive.app}},
+        # Of these the app has seen nothing, so that even a POST may be sent again.
+        "retry": {"numRetries": RETRIES, "retryOn": {"triggers": ["connect-failure", "refused-stream", "reset-before-request"]}},
+    }
+    return spec if streams else {**spec, "requestBuffer": {"limit": str(bytes_of(args.limits.body))}}
+
+
+def _said(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what has a value."""
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,0 +1,160 @@
+"""What of the edge would not work: names nobody has, certificates nobody believes, hops that hang up on each other."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from settings import edge_certificate
+from settings.edge import CLOUDFLARE_IDLE_SECONDS, Edge, Route
+from settings.problems import Path, Problem
+from settings.quantities import bytes_of, seconds_of
+
+if TYPE_CHECKING:
+    from settings.stack import Settings
+
+EDGE: Path = ("edge",)
+ENVOY_BYTES = 64 * 2**20
+"""What a proxy needs for itself, before it takes in any request (measured: 35 MiB idle)."""
+HELD_REQUESTS = 4
+"""So many of the largest requests must fit into a proxy at once."""
+
+
+def problems(settings: "Settings") -> Iterator[Problem]:
+    """Yield everything about the edge that would not work."""
+    yield from _balancer_of_devices(settings)
+    edge = settings.edge
+    if edge.where == "none":
+        return
+    if not settings.web:
+        yield Problem(("edge", "where"), "there is no process under web that requests could go to", edge.where, (("web",),))
+    yield from _routes(settings)
+    yield from _certificate(settings)
+    if edge.where == "gateway":
+        yield from _keep_alive(settings)
+        yield from _limits(edge)
+    else:
+        yield from _ingress(edge)
+
+
+def routes(settings: "Settings") -> dict[str, Route]:
+    """Return what leads to each web process that people reach."""
+    edge = settings.edge
+    if edge.where == "none" or not settings.web:
+        return {}
+    return dict(edge.routes) or {next(iter(settings.web)): Route()}
+
+
+def hosts(settings: "Settings", route: Route) -> list[str]:
+    """Return the host names of a route: its own, or the stack's domain; none: whatever name is asked for."""
+    return list(route.hosts) or ([settings.domain] if settings.domain else [])
+
+
+def all_hosts(settings: "Settings") -> list[str]:
+    """Return every host name that the edge answers to, the domain first."""
+    found = [name for route in routes(settings).values() for name in hosts(settings, route)]
+    if settings.edge.where != "none" and settings.grafana.where == "cluster" and settings.grafana.edge and settings.grafana.host:
+        found.append(settings.grafana.host)
+    return sorted(dict.fromkeys(found), key=lambda name: name != settings.domain)
+
+
+def _routes(settings: "Settings") -> Iterator[Problem]:
+    taken: dict[tuple[str, str], str] = {}
+    for name, route in settings.edge.routes.items():
+        path: Path = ("edge", "routes", name)
+        if name not in settings.web:
+            yield Problem(path, f"there is no web.{name}; under web there is {', '.join(settings.web) or 'nothing'}", reads=(("web",),))
+        if route.streams and settings.edge.where == "ingress":
+            yield Problem(
+                (*path, "streams"), "is the Gateway's matter: of an Ingress say it in edge.annotations", reads=(("edge", "where"),)
+            )
+        for host in hosts(settings, route) or [""]:
+            for begins in route.paths:
+                if other := taken.get((host, begins)):
+                    where = f"{host or 'any host'}{begins}"
+                    yield Problem((*path, "paths"), f"{where} leads to web.{other} already", reads=(("edge", "routes"), ("domain",)))
+                taken.setdefault((host, begins), name)
+
+
+def _certificate(settings: "Settings") -> Iterator[Problem]:
+    said = settings.edge.certificate
+    path: Path = ("edge", "certificate")
+    reads: tuple[Path, ...] = ((*path, "by"),)
+    if said.by == "given":
+        if said.pem is None:
+            yield Problem((*path, "pem"), "is missing: a given certificate is written here as PEM", reads=reads)
+        elif reason := edge_certificate.wrong(said.pem, all_hosts(settings), edge_certificate.now()):
+            yield Problem((*path, "pem"), reason, reads=(*reads, ("domain",), ("edge", "routes"), ("grafana",)))
+        if said.key is None:
+            reason = "a certificate without its key: say key: EDGE_TLS_KEY, and set that with `pulumi config set --secret EDGE_TLS_KEY`"
+            yield Problem((*path, "key"), reason, reads=reads)
+    elif said.pem or said.key:
+        yield Problem((*path, "by"), "would never look at pem and key: say given, or leave them out", said.by, ((*path, "pem"),))
+    if said.by == "issuer" and not said.annotations:
+        reason = "nobody is asked for a certificate: say which issuer, such as cert-manager.io/cluster-issuer: letsencrypt"
+        yield Problem((*path, "annotations"), reason, reads=reads)
+
+
+def _keep_alive(settings: "Settings") -> Iterator[Problem]:
+    """Yield a problem for each hop whose serving side hangs up before the asking side would: it answers with an error now and then."""
+    edge = settings.edge
+    kept = edge.keep_alive
+    balancer, gateway, asks = (seconds_of(one) for one in (kept.balancer, kept.gateway, kept.app))
+    chain = (("edge", "keep_alive"), ("edge", "trusted_proxies"), ("web",))
+    if edge.behind_cloudflare and balancer <= CLOUDFLARE_IDLE_SECONDS:
+        reason = (
+            f"Cloudflare takes up connections that have been idle for up to {CLOUDFLARE_IDLE_SECONDS} s, and one that was just closed "
+            f"becomes an error 520; expected more than {CLOUDFLARE_IDLE_SECONDS}s, or trusted_proxies without cloudflare"
+        )
+        yield Problem(("edge", "keep_alive", "balancer"), reason, kept.balancer, chain)
+    if gateway <= balancer:
+        reason = f"the load balancer keeps them for {balancer} s, and would ask over one that the gateway has closed; expected more"
+        yield Problem(("edge", "keep_alive", "gateway"), reason, kept.gateway, chain)
+    for name in routes(settings):
+        web = settings.web.get(name)
+        if web and seconds_of(web.keep_alive) <= asks:
+            reason = (
+                f"the gateway takes up connections that have been idle for up to {asks} s (edge.keep_alive.app), and would ask over one "
+                "that Puma has closed; expected more"
+            )
+            yield Problem(("web", name, "keep_alive"), reason, web.keep_alive, (*chain, ("web", name)))
+
+
+def _limits(edge: Edge) -> Iterator[Problem]:
+    body, memory = bytes_of(edge.limits.body), bytes_of(edge.resources.memory)
+    if memory < ENVOY_BYTES + HELD_REQUESTS * body:
+        reason = (
+            f"{HELD_REQUESTS} requests of edge.limits.body, {edge.limits.body}, and what a proxy needs for itself do not fit into "
+            f"{edge.resources.memory}; expected at least {(ENVOY_BYTES + HELD_REQUESTS * body) // 2**20 + 1}Mi, or a smaller body"
+        )
+        yield Problem(("edge", "resources", "memory"), reason, edge.resources.memory, (("edge", "limits"),))
+    if seconds_of(edge.limits.headers_within) > seconds_of(edge.limits.body_within):
+        reason = (
+            f"expected at most edge.limits.body_within, {edge.limits.body_within}: the whole request can not be there before its beginning"
+        )
+        yield Problem(("edge", "limits", "headers_within"), reason, edge.limits.headers_within, (("edge", "limits"),))
+
+
+def _ingress(edge: Edge) -> Iterator[Problem]:
+    if edge.maintenance:
+        reason = "an Ingress has no answer of its own: it needs where: gateway; of an Ingress, let its controller show a page"
+        yield Problem(("edge", "maintenance"), reason, edge.maintenance, (("edge", "where"),))
+    if edge.class_name == Edge.model_fields["class_name"].default:
+        reason = "is the GatewayClass that `./sy cluster up` makes; name the IngressClass of the cluster's controller"
+        yield Problem(("edge", "class_name"), reason, edge.class_name, (("edge", "where"),))
+    if not (edge.namespaces or edge.ranges):
+        yield Problem(("edge", "namespaces"), "the Ingress controller would not be let in: name its namespace", reads=(("edge", "where"),))
+
+
+def _balancer_of_devices(settings: "Settings") -> Iterator[Problem]:
+    """Yield a problem when the balancer before the broker would forget devices that are still there."""
+    mqtt = settings.mqtt
+    idle, alive = mqtt.balancer_idle, mqtt.keep_alive
+    if mqtt.where != "cluster" or idle is None:
+        return
+    # A broker gives a silent client up after 1.5 times its keep-alive (MQTT 3.1.1, 3.1.2.10): until then the way must be there.
+    needed = seconds_of(alive) * 3 // 2
+    if seconds_of(idle) <= needed:
+        reason = (
+            f"devices send something every {alive} (mqtt.keep_alive), the broker waits for {needed} s, and the load balancer would have "
+            f"forgotten them before; expected more than {needed}s, or a shorter keep-alive in the devices"
+        )
+        yield Problem(("mqtt", "balancer_idle"), reason, idle, (("mqtt", "keep_alive"),))

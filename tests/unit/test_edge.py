@@ -1,0 +1,277 @@
+"""The edge: what it makes, whom it believes, and what is refused of it."""
+
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from components.edge_gateway import PAGE
+from settings import SettingsError, proxies, resolve
+from settings.edge import Certificate, Edge
+from settings.edge_certificate import key_wrong, wrong
+from settings.loader import ROOT
+from tests.unit.rendering import Registered, render
+from tests.unit.stacks import UNWATCHED
+
+NAMED = {"identifier": "company"}
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def said(edge: dict[str, Any], **others: Any) -> dict[str, Any]:
+    return {"tier": "staging", "cluster": NAMED, "domain": "edge.example", "edge": {"where": "gateway", **edge}, **UNWATCHED, **others}
+
+
+def refusals(edge: dict[str, Any], **others: Any) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        resolve("trying", said(edge, **others))
+    return [problem.removeprefix("Pulumi.trying.yaml: ") for problem in caught.value.problems]
+
+
+@cache
+def made() -> tuple[Registered, ...]:
+    two = {"routes": {"web": {"paths": ["/", "/api"]}, "admin": {"hosts": ["admin.edge.example"], "streams": True}}}
+    more: dict[str, Any] = {"allow_from": ["198.51.100.0/24"], "address": "203.0.113.7", "annotations": {"a": "b"}}
+    return tuple(
+        render("trying", said(two | more, web={"admin": {"command": ["bin/admin"], "port": 4000}}, postgres={"max_connections": 300}))
+    )
+
+
+def one(kind: str, name: str, resources: tuple[Registered, ...] | list[Registered] | None = None) -> dict[str, Any]:
+    [found] = [each for each in resources or made() if each.kind == kind and each.in_cluster and each.kube_name == name]
+    return dict(found.inputs["spec"])
+
+
+class TestGateway:
+    def test_it_ends_tls_with_a_certificate_of_the_stacks_own_and_takes_routes_of_its_namespace_alone(self) -> None:
+        http, https = one("Gateway", "edge")["listeners"]
+        assert (http["port"], https["port"]) == (80, 443)
+        assert http["allowedRoutes"] == https["allowedRoutes"] == {"namespaces": {"from": "Same"}}
+        [secret] = [each for each in made() if each.kind == "Secret" and each.inputs.get("type") == "kubernetes.io/tls"]
+        assert https["tls"]["certificateRefs"] == [{"group": "", "kind": "Secret", "name": secret.kube_name}]
+
+    def test_clients_keep_their_addresses_and_only_those_that_are_said_may_come(self) -> None:
+        service = one("EnvoyProxy", "edge")["provider"]["kubernetes"]["envoyService"]
+        assert service["externalTrafficPolicy"] == "Local"
+        assert service["loadBalancerSourceRanges"] == ["198.51.100.0/24"]
+        assert (service["loadBalancerIP"], service["annotations"]) == ("203.0.113.7", {"a": "b"})
+
+    def test_port_80_leads_to_443_and_to_nothing_else(self) -> None:
+        redirect = one("HTTPRoute", "edge-redirect")
+        assert [parent["sectionName"] for parent in redirect["parentRefs"]] == ["http"]
+        [rule] = redirect["rules"]
+        assert "backendRefs" not in rule and rule["filters"][0]["requestRedirect"]["scheme"] == "https"
+        for name in ("web", "admin"):
+            assert [parent["sectionName"] for parent in one("HTTPRoute", name)["parentRefs"]] == ["https"]
+
+    def test_each_process_is_reached_by_its_own_names_and_paths(self) -> None:
+        web, admin = one("HTTPRoute", "web"), one("HTTPRoute", "admin")
+        assert (web["hostnames"], admin["hostnames"]) == (["edge.example"], ["admin.edge.example"])
+        assert [match["path"]["value"] for match in web["rules"][0]["matches"]] == ["/", "/api"]
+        assert web["rules"][0]["backendRefs"] == [{"name": "web", "port": 80}]
+
+    def test_forwarded_addresses_are_believed_of_proxies_alone_by_the_gateway_and_by_rails(self) -> None:
+        client = one("ClientTrafficPolicy", "edge")
+        trusted = client["clientIPDetection"]["xForwardedFor"]["trustedCIDRs"]
+        assert trusted == list(proxies.cloudflare())
+        assert {"Client-IP", "X-Forwarded-Host"} <= set(client["headers"]["earlyRequestHeaders"]["remove"])
+        [web] = [each for each in made() if each.kind == "Deployment" and each.kube_name == "web"]
+        env = {each["name"]: each.get("value") for each in web.inputs["spec"]["template"]["spec"]["containers"][0]["env"]}
+        assert env["TRUSTED_PROXIES"] == ",".join(trusted)
+
+    def test_every_hop_that_serves_keeps_a_connection_longer_than_the_one_that_asks(self) -> None:
+        asks = one("BackendTrafficPolicy", "edge")["timeout"]["http"]["connectionIdleTimeout"]
+        [web] = [each for each in made() if each.kind == "Deployment" and each.kube_name == "web"]
+        env = {each["name"]: each.get("value") for each in web.inputs["spec"]["template"]["spec"]["containers"][0]["env"]}
+        assert int(env["PUMA_PERSISTENT_TIMEOUT"]) > int(asks.removesuffix("s"))
+        kept = Edge().keep_alive
+        gateway, balancer = (int(each.removesuffix("s")) for each in (kept.gateway, kept.balancer))
+        assert one("ClientTrafficPolicy", "edge")["timeout"]["http"]["idleTimeout"] == kept.gateway
+        assert gateway > balancer > 900
+
+    def test_requests_are_taken_in_whole_except_where_they_are_streamed(self) -> None:
+        whole, streamed = one("BackendTrafficPolicy", "edge"), one("BackendTrafficPolicy", "edge-streams")
+        assert whole["requestBuffer"] == {"limit": str(20 * 2**20)} and "requestBuffer" not in streamed
+        assert [ref["name"] for ref in whole["targetRefs"]] == ["web"]
+        assert [ref["name"] for ref in streamed["targetRefs"]] == ["admin"]
+
+    def test_what_the_app_may_have_seen_is_never_asked_again(self) -> None:
+        triggers = one("BackendTrafficPolicy", "edge")["retry"]["retryOn"]["triggers"]
+        assert set(triggers) == {"connect-failure", "refused-stream", "reset-before-request"}
+
+    def test_its_proxies_alone_reach_the_web_and_only_those_of_this_stack(self) -> None:
+        rules = one("NetworkPolicy", "app-web-edge")["ingress"]
+        [peer] = rules[0]["from"]
+        assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "switchyard-gateway"}
+        assert peer["podSelector"]["matchLabels"] == {
+            "gateway.envoyproxy.io/owning-gateway-namespace": "lamp-trying",
+            "gateway.envoyproxy.io/owning-gateway-name": "edge",
+        }
+
+    def test_a_web_process_that_nothing_leads_to_is_closed(self) -> None:
+        settings = said({"routes": {"web": {}}}, web={"inner": {"command": ["bin/inner"]}}, postgres={"max_connections": 300})
+        names = [each.kube_name for each in render("trying", settings) if each.kind == "NetworkPolicy"]
+        assert "app-web-edge" in names and "app-inner-edge" not in names
+
+
+class TestMaintenance:
+    def test_it_answers_with_a_page_and_touches_no_workload(self) -> None:
+        on, off = (render("trying", said({"maintenance": state})) for state in (True, False))
+        assert one("HTTPRoute", "web", on)["rules"][0]["filters"][0]["extensionRef"]["name"] == "maintenance"
+        assert "backendRefs" not in one("HTTPRoute", "web", on)["rules"][0]
+        changed = {each.kind for each in on if each not in off}
+        assert changed == {"HTTPRoute"}
+
+    def test_the_page_is_a_503_that_nobody_keeps(self) -> None:
+        answer = one("HTTPRouteFilter", "maintenance")["directResponse"]
+        assert answer["statusCode"] == 503
+        assert answer["body"]["inline"] == PAGE.read_text().replace("%", "%%")
+        assert {"name": "Cache-Control", "value": "no-store"} in answer["header"]["set"]
+
+
+class TestIngress:
+    def test_it_has_the_same_hosts_and_the_issuers_secret(self) -> None:
+        issuer = {"by": "issuer", "annotations": {"cert-manager.io/cluster-issuer": "letsencrypt"}}
+        ingress = {"where": "ingress", "class_name": "nginx", "namespaces": ["ingress"], "certificate": issuer}
+        resources = render("trying", said(ingress))
+        made = one("Ingress", "edge", resources)
+        assert made["ingressClassName"] == "nginx" and made["tls"] == [{"hosts": ["edge.example"], "secretName": "edge-tls"}]
+        [rule] = made["rules"]
+        assert rule["host"] == "edge.example" and rule["http"]["paths"][0]["backend"]["service"] == {"name": "web", "port": {"number": 80}}
+        assert not [each for each in resources if "gateway" in each.type]
+
+
+REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    (
+        "the whole Internet trusted",
+        {"trusted_proxies": ["0.0.0.0/0"]},
+        {},
+        "edge.trusted_proxies.0: '0.0.0.0/0': trusts the whole Internet",
+    ),
+    ("half of it", {"trusted_proxies": ["::/1"]}, {}, "edge.trusted_proxies.0: '::/1': trusts a large part of the Internet"),
+    ("no range", {"trusted_proxies": ["10.0.0.1/8"]}, {}, "did you mean 10.0.0.0/8?, or the word cloudflare"),
+    ("nobody let in", {"allow_from": []}, {}, "edge.allow_from: "),
+    (
+        "a balancer that hangs up on Cloudflare",
+        {"keep_alive": {"balancer": "350s"}},
+        {},
+        "edge.keep_alive.balancer: '350s': Cloudflare",
+    ),
+    (
+        "a gateway that hangs up on the balancer",
+        {"keep_alive": {"gateway": "920s"}},
+        {},
+        "edge.keep_alive.gateway: '920s': the load",
+    ),
+    ("a Puma that hangs up on the gateway", {}, {"web": {"web": {"keep_alive": "60s"}}}, "web.web.keep_alive: '60s': the gateway takes up"),
+    ("a route to nowhere", {"routes": {"wbe": {}}}, {}, "edge.routes.wbe: there is no web.wbe; under web there is web"),
+    (
+        "two routes for one path",
+        {"routes": {"web": {"paths": ["/", "/"]}}},
+        {},
+        "edge.routes.web.paths: edge.example/ leads to",
+    ),
+    ("a certificate that is not there", {"certificate": {"by": "given", "key": "K"}}, {}, "edge.certificate.pem: is missing"),
+    ("a certificate for nobody", {"certificate": {"by": "issuer"}}, {}, "edge.certificate.annotations: nobody is asked"),
+    ("a certificate that nobody looks at", {"certificate": {"key": "K"}}, {}, "edge.certificate.by: 'authority' by default: would never"),
+    ("requests too large for a proxy", {"limits": {"body": "100Mi"}}, {}, "edge.resources.memory: '256Mi' by default: 4 requests of"),
+    (
+        "an Ingress of no class",
+        {"where": "ingress", "namespaces": ["x"]},
+        {},
+        "edge.class_name: 'switchyard' by default: is the",
+    ),
+    ("an Ingress whose controller is shut out", {"where": "ingress", "class_name": "nginx"}, {}, "edge.namespaces: the Ingress controller"),
+    (
+        "an Ingress in maintenance",
+        {"where": "ingress", "class_name": "nginx", "namespaces": ["x"], "maintenance": True},
+        {},
+        "edge.maintenance: True: an Ingress has no answer of its own",
+    ),
+    ("no web at all", {}, {"web": {"web": None}}, "edge.where: 'gateway': there is no process under web"),
+    (
+        "a balancer that forgets lamps",
+        {},
+        {"mqtt": {"balancer_idle": "60s"}},
+        "mqtt.balancer_idle: '60s': devices send something every 60s (mqtt.keep_alive), the broker waits for 90 s",
+    ),
+    ("an address that is none", {"address": "1.2.3"}, {}, "edge.address: '1.2.3': expected an address such as 203.0.113.7"),
+    ("a page that is not there", {"maintenance_page": "pages/none.html"}, {}, "edge.maintenance_page: 'pages/none.html': can not be read"),
+    (
+        "what the edge says itself",
+        {},
+        {"app": {"config": {"TRUSTED_PROXIES": "x"}}},
+        "app.config.TRUSTED_PROXIES: say edge",
+    ),
+]
+
+
+@pytest.mark.parametrize(("edge", "others", "sentence"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_it_is_refused_before_anything_changes(edge: dict[str, Any], others: dict[str, Any], sentence: str) -> None:
+    assert any(sentence in found for found in refusals(edge, **others)), refusals(edge, **others)
+
+
+class TestCertificate:
+    @staticmethod
+    def pem(names: list[str], begins: datetime, ends: datetime) -> tuple[str, str]:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+        builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        builder = builder.not_valid_before(begins).not_valid_after(ends)
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in names]), critical=False)
+        made = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+        kind = serialization.PrivateFormat.PKCS8
+        return made, key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption()).decode()
+
+    def test_one_that_ended_or_has_not_begun_or_is_for_another_name_is_refused(self) -> None:
+        day = timedelta(days=1)
+        good, _ = self.pem(["edge.example", "*.edge.example"], NOW - day, NOW + day)
+        assert wrong(good, ["edge.example", "admin.edge.example"], NOW) is None
+        assert "ended on 2026-11-24" in str(wrong(good, ["edge.example"], NOW + 3 * day))
+        assert "begins on 2026-11-22" in str(wrong(good, ["edge.example"], NOW - 3 * day))
+        assert wrong(good, ["a.b.edge.example"], NOW) == "is not for a.b.edge.example: it names edge.example, *.edge.example"
+
+    def test_a_key_must_be_its_own_and_is_never_shown(self) -> None:
+        pem, key = self.pem(["edge.example"], NOW, NOW + timedelta(days=1))
+        _, other = self.pem(["edge.example"], NOW, NOW + timedelta(days=1))
+        said = Certificate(by="given", pem=pem, key="EDGE_TLS_KEY")
+        assert key_wrong(said, key) is None
+        assert key_wrong(said, other) == "is the key of another certificate than edge.certificate.pem"
+        assert "hunter2" not in str(key_wrong(said, "hunter2"))
+
+    def test_production_does_not_show_what_no_browser_knows(self) -> None:
+        settings = resolve("trying", said({}) | {"tier": "production"})
+        lacks = settings.lacks(settings.cures("trying"), [])
+        assert any(sentence.startswith("edge.certificate is signed by the stack's own authority") for sentence in lacks)
+
+    def test_a_given_one_asks_for_its_key(self) -> None:
+        pem, _ = self.pem(["edge.example"], datetime.now(UTC) - timedelta(days=1), datetime.now(UTC) + timedelta(days=1))
+        settings = resolve("trying", said({"certificate": {"by": "given", "pem": pem, "key": "EDGE_TLS_KEY"}}))
+        assert "EDGE_TLS_KEY" in settings.secret_names()
+
+
+class TestProxies:
+    def test_the_list_is_cloudflares_and_has_a_date(self) -> None:
+        assert len(proxies.cloudflare()) == 22
+        assert all(ip_network(one).prefixlen >= proxies.WIDEST[ip_network(one).version] for one in proxies.cloudflare())
+        assert proxies.looked_at() <= date.today()
+
+    def test_an_old_list_is_told_and_only_to_those_who_trust_it(self) -> None:
+        later = proxies.looked_at() + timedelta(days=200)
+        assert "was last compared with Cloudflare's own list 200 days ago" in str(proxies.outdated(["cloudflare"], later))
+        assert proxies.outdated(["cloudflare"], proxies.looked_at() + timedelta(days=100)) is None
+        assert proxies.outdated(["10.0.0.0/8"], later) is None
+
+    def test_a_date_that_is_missing_is_told(self) -> None:
+        with pytest.raises(ValueError, match="expected a line"):
+            proxies.looked_at("10.0.0.0/8\n")
+
+
+def test_two_stacks_can_not_claim_one_host_of_a_route() -> None:
+    assert (ROOT / "Pulumi.production.yaml").is_file()
+    assert any("is also said in Pulumi.production.yaml" in found for found in refusals({"routes": {"web": {"hosts": ["lamps.example"]}}}))
