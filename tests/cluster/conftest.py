@@ -45,6 +45,7 @@ ORDER = (
     # After the alerts, which begin with a broker that no device has spoken to.
     "test_canary",
     "test_faults",
+    "test_nodes",
     "test_two_nodes",
 )
 """First what needs no stack, last what changes the sandbox under everybody's feet."""
