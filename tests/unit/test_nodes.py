@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+import components.nodes
+from components.ownership import OwnershipError
 from settings import resolve
 from settings.nodes import HOST, ZONE, asks_for_nodes, unsatisfied
 from tests.unit.rendering import render
@@ -79,6 +81,36 @@ class TestPlacementsThatNoNodeSatisfies:
         assert all(asks_for_nodes(resolve("staging", BASE | said)) for said in asking)
         tolerant = {"placement": {"tolerations": [{"key": "spot"}]}}
         assert not asks_for_nodes(resolve("staging", BASE | tolerant))
+
+
+ELSEWHERE = {"placement": {"node_selector": {"pool": "data"}}, "cluster": NAMED | {"context": "company"}}
+
+
+def checked(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[str]:
+    """What the program says with a cluster that answers so."""
+
+    def asked(*_: object) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(components.nodes, "asked", asked)
+    return components.nodes.check(resolve("staging", BASE | ELSEWHERE))
+
+
+class TestAsking:
+    def test_a_cluster_that_answers_refuses(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        [sentence] = checked(monkeypatch, ([node("a")], False))
+        assert sentence.startswith("placement: no node has the label pool=data (postgres,")
+
+    def test_without_an_answer_or_the_right_to_ask_nothing_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert checked(monkeypatch, OwnershipError("cluster company: listing nodes was refused: 403 Forbidden")) == []
+
+    def test_where_something_adds_nodes_it_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        warned: list[str] = []
+        monkeypatch.setattr(components.nodes.pulumi.log, "warn", warned.append)
+        assert checked(monkeypatch, ([node("a")], True)) == []
+        assert len(warned) == 1 and "no node has the label pool=data" in warned[0] and "`up` waits for one that fits" in warned[0]
 
 
 class TestSpread:

@@ -121,6 +121,22 @@ def test_a_selector_needs_all_of_its_labels_on_one_node():
     assert node(labels={"pool": "lamps", "disk": "fast"}).takes(pods(nodeSelector={"pool": "lamps", "disk": "fast"}))
 
 
+APART = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "kubernetes.io/hostname"}]}}
+OVER_ZONES = [{"topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}]
+
+
+def test_pods_that_each_want_a_node_of_their_own_need_as_many():
+    [said] = unplaced([pods(replicas=3, affinity=APART)], [node(), node(name="node-2")])
+    assert said == "1 of 3 pods of web (0.1 cpu and 1Gi memory) find no room: each wants a node of its own, of 2"
+    assert list(unplaced([pods(replicas=2, affinity=APART)], [node(), node(name="node-2")])) == []
+
+
+def test_pods_that_are_spread_over_zones_need_nodes_that_tell_theirs():
+    [said] = unplaced([pods(topologySpreadConstraints=OVER_ZONES)], [node()])
+    assert said == "no node takes web: it is spread over zones, and none has the label topology.kubernetes.io/zone"
+    assert list(unplaced([pods(topologySpreadConstraints=OVER_ZONES)], [node(labels={"topology.kubernetes.io/zone": "a"})])) == []
+
+
 def test_a_quota_counts_replicas_claims_and_open_services(needs):
     total = asked(needs)
     sets = needs.of_kind("StatefulSet")
