@@ -29,6 +29,7 @@ ORDER = (
     "test_preflight",
     "test_stack",
     "test_network",
+    "test_matrix",
     "test_ownership",
     "test_registry_login",
     "test_real_cluster",

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from reports.connectivity import Network, matches
 from settings import Settings, resolve
 from settings.loader import ROOT
 from settings.types import seconds_of
 from settings.watching import exporters
-from tests.unit.connectivity import Network, matches
 from tests.unit.rendering import SENTINEL, Registered, render
 from tests.unit.stacks import UNWATCHED
 

@@ -8,9 +8,9 @@ import yaml
 
 from components.prometheus_configuration import COMPONENT_OF_OBJECT, configuration, files, recorded, scraping, watched
 from components.watch import Expectation, Scrape, Watch, members
+from reports.connectivity import Network
 from settings import SettingsError, resolve
 from settings.fixed import servers
-from tests.unit.connectivity import Network
 from tests.unit.rendering import Registered, render
 from tests.unit.test_contract import matrix, rendered, templates
 
