@@ -3,17 +3,19 @@
 import hashlib
 import os
 import signal
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes
 from pulumi.runtime.config import CONFIG, is_config_secret
 
-from components import nodes, ownership, standing
+from components import gateway_class, nodes, ownership, standing
 from components.site import Secrets, Site
 from components.stack import Stack
-from settings import Settings, SettingsError, load
+from settings import Settings, SettingsError, edge_certificate, load, proxies
 from settings.stack import Cluster
 
 SAID = 32
@@ -34,8 +36,19 @@ def read() -> tuple[Settings, Secrets]:
         raise pulumi.RunError(str(error)) from None
     names = [name for name in settings.secret_names() if name in flat]
     secrets = Secrets({name: config.require_secret(name) for name in names}, {name: fingerprint(flat[name]) for name in names})
-    refuse(settings.lacks(settings.cures(pulumi.get_stack()), names))
+    refuse([*settings.lacks(settings.cures(pulumi.get_stack()), names), *wrong_key(settings, flat)])
+    if old := proxies.outdated(settings.edge.trusted_proxies, date.today()):
+        pulumi.log.warn(old)
     return settings, secrets
+
+
+def wrong_key(settings: Settings, flat: Mapping[str, str]) -> list[str]:
+    """Return a sentence when the edge's certificate is given with the key of another one."""
+    said = settings.edge.certificate
+    if settings.edge.where == "none" or said.key is None or said.key not in flat:
+        return []
+    wrong = edge_certificate.key_wrong(said, flat[said.key])
+    return [f"secret {said.key} {wrong}"] if wrong else []
 
 
 def fingerprint(value: str) -> str:
@@ -81,7 +94,7 @@ def main() -> None:
             refuse(standing.check(settings, site))
         except ownership.OwnershipError as error:
             raise pulumi.RunError(str(error)) from None
-    refuse(nodes.check(settings))
+    refuse([*nodes.check(settings), *gateway_class.check(settings)])
     kubernetes = pulumi.ResourceOptions(providers=[provider(settings.cluster)])
     stack = Stack(settings.product, settings, site, secrets, kubernetes)
     for name, value in stack.outputs.items():

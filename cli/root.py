@@ -27,6 +27,7 @@ GROUPS = {
         "fall": ("cli.stacks:fall", "Let the demo's lamp fall once more, and read its alert back."),
         "secret": ("cli.stacks:secret", "Print a password or another config var of the app."),
         "stale": ("cli.stale:command", "List servers that are older than their Deployment or run an old image."),
+        "maintenance": ("cli.maintenance:command", "Show everybody a page instead of the app, or the app again."),
         "logs": ("cli.logs:command", "Print what the stack's containers wrote, from Loki or the cluster."),
         "destroy": ("cli.stacks:destroy", "Delete everything of a stack, data included, after asking."),
     },

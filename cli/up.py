@@ -11,6 +11,7 @@ from cli.errors import FailedError
 from cli.stack import Stack, write_effective
 from cli.target import Target, open_target, stack_option
 from images import catalog
+from settings.references import is_address
 from tools.errors import UserError
 from tools.paths import ROOT
 from tools.progress import Progress
@@ -131,6 +132,9 @@ def summary(target: Target, outputs: dict[str, object], told: demo.Told | None) 
         )
     console.heading(f"Stack {stack.name} is up in namespace {outputs['namespace']}.")
     console.table(addresses(outputs, demo.applies(stack)))
+    if records := dns_records(outputs):
+        console.heading("DNS records to set")
+        console.table(records)
     if demo.applies(stack):
         console.heading("Accounts (each command prints one password)")
         console.table(accounts(stack))
@@ -144,7 +148,22 @@ def addresses(outputs: dict[str, object], is_demo: bool) -> list[tuple[str, str]
     rows = [(name, f"{url}/admin" if is_demo and name == "web" else url) for name, url in urls.items()]
     if mqtt := cast("dict[str, object]", outputs.get("mqtt") or {}):
         rows.append(("mqtt", f"mqtts://{mqtt['host']}:{mqtt['port']}"))
+    if edge := cast("dict[str, object]", outputs.get("edge") or {}):
+        rows.append(("edge", f"https://{edge['host'] or 'has no address yet'}  (its certificate is for {edge['server_name']})"))
     return rows
+
+
+def dns_records(outputs: dict[str, object]) -> list[tuple[str, str, str]]:
+    """Return the records that lead people and devices here, as rows: name, type, value."""
+    records = cast("dict[str, str]", outputs.get("dns") or {})
+    return [(name, record_type(value), value or "no address yet: run the same command again") for name, value in sorted(records.items())]
+
+
+def record_type(value: str) -> str:
+    """Return the type of the DNS record for an address or a name."""
+    if not is_address(value):
+        return "CNAME" if value else "A"
+    return "AAAA" if ":" in value else "A"
 
 
 def accounts(stack: Stack) -> list[tuple[str, str, str]]:

@@ -7,13 +7,19 @@ from typing import Any
 
 import pytest
 
+from cli.maintenance import refuse_without_gateway, urns
+from cli.stack import Stack
+from cli.stack_file import with_value
+from cli.up import dns_records
 from components.edge_gateway import PAGE
+from components.gateway_class import missing
 from settings import SettingsError, proxies, resolve
 from settings.edge import Certificate, Edge
 from settings.edge_certificate import key_wrong, wrong
 from settings.loader import ROOT
 from tests.unit.rendering import Registered, render
 from tests.unit.stacks import UNWATCHED
+from tools.errors import UserError
 
 NAMED = {"identifier": "company"}
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -128,6 +134,39 @@ class TestMaintenance:
         assert answer["statusCode"] == 503
         assert answer["body"]["inline"] == PAGE.read_text().replace("%", "%%")
         assert {"name": "Cache-Control", "value": "no-store"} in answer["header"]["set"]
+
+    def test_the_switch_is_written_into_the_stacks_file_and_keeps_what_else_is_there(self) -> None:
+        before = "config:\n  switchyard:edge:\n    replicas: 3  # two were few\n  switchyard:tier: staging\n"
+        on = with_value(before, ["config", "switchyard:edge", "maintenance"], True)
+        assert on == before.replace("few\n", "few\n    maintenance: true\n")
+        assert with_value(on, ["config", "switchyard:edge", "maintenance"], False) == on.replace("true", "false")
+
+    def test_the_switch_changes_the_routes_and_not_the_redirect(self) -> None:
+        kind = "kubernetes:gateway.networking.k8s.io/v1:HTTPRoute"
+        state = [{"type": kind, "urn": f"urn::{name}"} for name in ("edge-web", "edge-redirect")]
+        assert urns([*state, {"type": "kubernetes:apps/v1:Deployment", "urn": "urn::app-web"}]) == ["urn::edge-web"]
+
+    def test_a_stack_without_a_gateway_has_no_page_to_show(self) -> None:
+        stack = Stack("trying", ROOT / "Pulumi.sandbox.yaml", resolve("trying", said({"where": "none"})), (), False)
+        with pytest.raises(UserError, match="has no Gateway of its own"):
+            refuse_without_gateway(stack)
+
+
+def test_up_tells_the_dns_records_by_their_types() -> None:
+    records = {"a.example": "203.0.113.7", "b.example": "lb.cloud.example", "c.example": "2001:db8::1", "d.example": ""}
+    assert dns_records({"dns": records}) == [
+        ("a.example", "A", "203.0.113.7"),
+        ("b.example", "CNAME", "lb.cloud.example"),
+        ("c.example", "AAAA", "2001:db8::1"),
+        ("d.example", "A", "no address yet: run the same command again"),
+    ]
+
+
+def test_a_class_that_the_cluster_does_not_have_is_refused_with_those_that_it_has() -> None:
+    assert missing("gateway", "switchyard", ["switchyard"], "company") == []
+    [sentence] = missing("gateway", "switchyrad", ["switchyard"], "company")
+    assert "edge.class_name: 'switchyrad': cluster company has no GatewayClass of that name (it has switchyard)" in sentence
+    assert "./sy cluster up" in sentence and "install its controller" in missing("ingress", "nginx", [], "company")[0]
 
 
 class TestIngress:
