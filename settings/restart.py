@@ -29,7 +29,7 @@ class Restart(Model):
     time_zone: TimeZone = "Etc/UTC"
     """The zone that `cron` is read in."""
     resources: Resources = Resources(cpu="10m", memory="96Mi", scratch="16Mi")
-    """What the pod asks for that restarts them; kubectl was seen to use 45 MiB."""
+    """What the pod asks for that restarts them; kubectl was seen to use 48 MiB."""
     placement: Placement | None = None
     """Onto which nodes it goes; None: as the stack's `placement` says."""
 
