@@ -153,6 +153,18 @@ class TestTheUsersOwnCluster:
         assert not asked.is_set()
 
 
+def test_a_placement_is_previewed_although_the_cluster_that_could_refuse_it_does_not_answer(project: Project, tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(kubeconfig_of("https://127.0.0.1:1")))
+    project.init("staging")
+    cluster = {"identifier": "company-staging", "kubeconfig": str(kubeconfig), "context": "company"}
+    project.say("staging", {"cluster": cluster, "placement": {"node_selector": {"pool": "apps"}}, **UNWATCHED})
+    preview = project.preview("staging")
+    assert preview.code == 0, preview.text
+    assert preview.named("StatefulSet", "postgres")["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "apps"}
+    assert not any("pool=apps" in warning for warning in preview.warnings)
+
+
 def accept(listener: socket.socket, asked: threading.Event) -> None:
     try:
         listener.accept()[0].close()
