@@ -1,14 +1,15 @@
-"""`sy cluster`: what belongs to a cluster and not to a stack: the collector of all lines, and who may read the kubelets' figures."""
+"""`sy cluster`: what belongs to a cluster and not to a stack: the collector of lines, the gateway, who reads the kubelets' figures."""
 
 import click
 
 from cli import cluster_target, console
-from cli.cluster_target import ClusterTarget
+from cli.cluster_target import ClusterTarget, Standing
 from cli.errors import FAILED
 from cli.kubectl import Kubectl
 from cli.stack import Stack
 from cli.target import stack_option
-from settings.clusters import outage_seconds
+from settings.clusters import has_gateway, outage_seconds
+from settings.gateway import GATEWAY_CLASS
 from tools.errors import UserError
 from tools.progress import Progress
 
@@ -19,10 +20,11 @@ RATES = (1, 10, 100)
 
 @click.group()
 def cluster() -> None:
-    r"""What belongs to a cluster and not to a stack: the collector that sends each stack's lines to its Loki.
+    r"""What belongs to a cluster and not to a stack: the collector that sends each stack's lines to its Loki, and the gateway's controller.
 
-    A cluster is named by any of its stacks. Which stacks it serves is in their files: those whose cluster.identifier is the same, and whose
-    logs are kept. Run `up` after a fork, or when a stack is gone. On the sandbox that is a part of bringing a stack up and destroying it.
+    A cluster is named by any of its stacks. Which stacks it serves is in their files: those whose cluster.identifier is the same, and who
+    keep logs or have a Gateway. Run `up` before the first Gateway, after a fork, or when a stack is gone. On the sandbox that is a part of
+    bringing a stack up and destroying it.
 
     \b
     ./sy cluster preview -s production
@@ -50,7 +52,7 @@ def up(name: str, yes: bool) -> None:
         progress = Progress()
         change(target, progress)
     progress.close()
-    console.result(f"cluster {target.identifier} sends the lines of {_listed(target.standing().namespaces)}")
+    console.result(f"cluster {target.identifier} sends the lines of {_listed(target.standing().namespaces)}{_served(target)}")
 
 
 @cluster.command()
@@ -68,13 +70,14 @@ def preview(name: str) -> None:
 @stack_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def destroy(name: str, yes: bool) -> None:
-    """Remove it: lines stay in the nodes' files from then on, and are lost as the kubelets turn those over."""
+    """Remove it: lines stay in the nodes' files from then on, and are lost as the kubelets turn those over; Gateways serve nobody."""
     progress = Progress()
     target = reached(name, progress)
     progress.close()
     if not target.engine.exists() or not target.engine.held():
         raise UserError(f"cluster {target.identifier} has nothing to destroy: ./sy cluster up -s {name} has not been run")
-    console.confirm(f"Stop sending the lines of {_listed(target.standing().namespaces)} on cluster {target.identifier}?", yes)
+    found = target.standing()
+    console.confirm(f"Stop sending the lines of {_listed(found.namespaces)} on cluster {target.identifier}?{_cut_off(found)}", yes)
     target.engine.recover()
     target.engine.must(target.engine.destroy_argv(), "Mend that and run the same command again.")
     console.result(f"what cluster {target.identifier} had once is destroyed; queues and offsets are left in a folder of each node")
@@ -83,12 +86,20 @@ def destroy(name: str, yes: bool) -> None:
 @cluster.command()
 @stack_option
 def status(name: str) -> None:
-    """Say whose lines are sent, from how many nodes, and how long a Loki may be away; exit code 0 when all is as it should be."""
+    """Say whose lines are sent, how long a Loki may be away, and whether Gateways are served; exit code 0 when all is as it should be."""
     progress = Progress()
     target = reached(name, progress)
     found, files = target.standing(), target.log_files()
     progress.close()
+    unserved = target.settings.serves(target.routes) and not found.serves
+    if found.controller or unserved:
+        state = (
+            f"has no controller that is ready: ./sy cluster up -s {name}" if unserved else "serves the Gateways of every stack that asks"
+        )
+        console.heading(f"The gateway of cluster {target.identifier} {state}.")
     if found.collector is None:
+        if not any(route.loki for route in target.routes):
+            raise SystemExit(FAILED if unserved else 0)
         console.result(f"cluster {target.identifier} has no log collector: ./sy cluster up -s {name}")
         raise SystemExit(FAILED)
     ready, wanted = found.nodes
@@ -104,7 +115,7 @@ def status(name: str) -> None:
     console.result(
         f"  ({queue} wait in a queue on the node, for each component; then the kubelet's {files.count} files of {files.size} a container)"
     )
-    if away or gone or not found.ready:
+    if away or gone or unserved or not found.ready:
         raise SystemExit(FAILED)
 
 
@@ -123,23 +134,22 @@ def change(target: ClusterTarget, progress: Progress) -> None:
         engine.must(engine.forget_pending_argv(), AGAIN)
     with progress.step(f"bringing up what cluster {target.identifier} has once"):
         engine.must(engine.up_argv(skip_preview=True), AGAIN)
-    if any(route.loki for route in target.routes):
-        target.wait_ready(progress)
+    target.wait_ready(progress)
 
 
-def refresh(client: Kubectl, progress: Progress, *, required: bool) -> None:
+def refresh(client: Kubectl, progress: Progress, *, required: bool, gateway: bool = False) -> None:
     """Let the sandbox's collector send the lines of all stacks that stand there now; nothing is run when it does already.
 
-    Unless `required`, nothing is done either where there is no collector, or no image for it on this machine.
+    Unless `required`, nothing is done either where there is no collector, or no image for it on this machine. `gateway`: also have the
+    controller there that a Gateway needs, before the first is made.
     """
     with cluster_target.locked():
-        if not required and not (_stands(client) and cluster_target.sandbox_image()):
+        if not (required or gateway) and not (_stands(client) and cluster_target.sandbox_image(cluster_target.IMAGE)):
             return
-        target = cluster_target.on_sandbox(client, progress)
-        found = target.standing()
-        if found.digest != target.settings.digest:
+        target = cluster_target.on_sandbox(client, progress, gateway=gateway)
+        if target.standing().digest != target.settings.digest:
             change(target, progress)
-        elif not found.ready:
+        else:
             target.wait_ready(progress)
 
 
@@ -148,19 +158,27 @@ def command_for(stack: Stack) -> str | None:
     if stack.on_sandbox:
         return None
     said = stack.settings
-    wanted = said.logs.where != "none" or (said.metrics.where == "cluster" and said.metrics.kubelet)
+    wanted = said.logs.where != "none" or (said.metrics.where == "cluster" and said.metrics.kubelet) or has_gateway(said)
     return f"./sy cluster up -s {stack.name}" if wanted else None
 
 
 def remind(stack: Stack) -> None:
     """Say the command after a stack elsewhere was brought up."""
     if command := command_for(stack):
-        console.note(f"its lines are sent to Loki once the cluster's collector knows the stack: {command}")
+        console.note(f"what the cluster has once must know the stack, or nobody sends its lines to Loki: {command}")
 
 
 def _stands(client: Kubectl) -> bool:
     found = client.get("daemonsets", "--all-namespaces", "--selector", "app.kubernetes.io/component=collector")
     return bool(found.get("items"))
+
+
+def _served(target: ClusterTarget) -> str:
+    return f", and serves Gateways of the class {GATEWAY_CLASS}" if target.settings.serves(target.routes) else ""
+
+
+def _cut_off(found: Standing) -> str:
+    return " Its gateway goes as well: nobody will reach a stack through one." if found.controller else ""
 
 
 def _listed(namespaces: list[str]) -> str:

@@ -5,10 +5,10 @@ import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import yaml
 
@@ -22,7 +22,8 @@ from cli.stack import KEPT_KEYS, SANDBOX_CLUSTER, Document, Stack, read
 from cli.target import existing
 from images import catalog
 from settings.clusters import PROJECT, ClusterSettings, LogFiles, Route, live_route, load, stacks_on
-from settings.logs import CLUSTER_NAMESPACE, COLLECTOR
+from settings.gateway import CONTROLLER, GATEWAY_NAMESPACE
+from settings.logs import CLUSTER_NAMESPACE, COLLECTOR, RECORD
 from settings.ownership import STACK_LABEL
 from settings.stack import Cluster
 from tools.errors import UserError
@@ -31,11 +32,22 @@ from tools.progress import Progress
 
 FOLDER = ROOT / "cluster"
 IMAGE = "otel-collector"
-DIGEST = "switchyard.dev/digest"
+GATEWAY_IMAGES = {"image": "envoy-gateway", "proxy": "envoy"}
+"""What the gateway runs: the setting of each image, and its name."""
 NAMESPACES = "switchyard.dev/namespaces"
 READY_SECONDS = 180
 POLL_SECONDS = 0.5
-PROGRAM = ("cluster/*.py", "cluster/Pulumi.yaml", "components/kube/*.py", "components/site.py", "settings/clusters.py", "settings/logs.py")
+PROGRAM = (
+    "cluster/*.py",
+    "cluster/Pulumi.yaml",
+    "cluster/crds/*.json",
+    "components/certificates.py",
+    "components/kube/*.py",
+    "components/site.py",
+    "settings/clusters.py",
+    "settings/gateway.py",
+    "settings/logs.py",
+)
 """What the program's objects are made by: another text may make others."""
 
 
@@ -44,12 +56,17 @@ class Standing:
     """What the cluster has of it."""
 
     collector: Mapping[str, Any] | None
-    """The DaemonSet; None: there is none."""
+    """The DaemonSet of the collector; None: there is none."""
+    controller: Mapping[str, Any] | None = None
+    """The Deployment of the gateway's controller; None: there is none."""
+    record: Mapping[str, Any] | None = None
+    """The ConfigMap that says what all of it was made of."""
 
     @property
     def digest(self) -> str:
         """What it was made of; empty when `sy` did not make it."""
-        return str(self._annotations.get(DIGEST, ""))
+        said: Mapping[str, Any] = (self.record or {}).get("data") or {}
+        return str(said.get("digest", ""))
 
     @property
     def namespaces(self) -> list[str]:
@@ -73,6 +90,15 @@ class Standing:
         observed = int(status.get("observedGeneration", 0))
         ready, wanted = self.nodes
         return wanted > 0 and ready == wanted and observed >= int(self.collector["metadata"]["generation"])
+
+    @property
+    def serves(self) -> bool:
+        """Whether the gateway's controller, as it should be now, is ready."""
+        if self.controller is None:
+            return False
+        status: Mapping[str, Any] = self.controller.get("status") or {}
+        current = int(status.get("observedGeneration", 0)) >= int(self.controller["metadata"]["generation"])
+        return current and min(int(status.get("readyReplicas", 0)), int(status.get("updatedReplicas", 0))) > 0
 
     @property
     def _annotations(self) -> Mapping[str, str]:
@@ -106,23 +132,35 @@ class ClusterTarget:
             return self.settings.log_files
 
     def wait_ready(self, progress: Progress) -> None:
-        """Wait until every node has its collector."""
-        deadline = time.monotonic() + READY_SECONDS
-        if self.standing().ready:
+        """Wait until every node has its collector, and the gateway its controller, where they are wanted."""
+        if any(route.loki for route in self.routes):
+            reason = "not every node has its log collector"
+            self._wait("the log collector on the nodes", reason, CLUSTER_NAMESPACE, progress, lambda: self.standing().ready)
+        if self.settings.serves(self.routes):
+            reason = "the gateway has no controller"
+            self._wait("the gateway's controller", reason, GATEWAY_NAMESPACE, progress, lambda: self.standing().serves)
+
+    def _wait(self, what: str, reason: str, namespace: str, progress: Progress, ready: Callable[[], bool]) -> None:
+        if ready():
             return
-        with progress.step(f"waiting for the log collector on the nodes of {self.identifier}"):
-            while not self.standing().ready:
+        deadline = time.monotonic() + READY_SECONDS
+        with progress.step(f"waiting for {what} of {self.identifier}"):
+            while not ready():
                 if time.monotonic() > deadline:
                     raise FailedError(
-                        f"after {READY_SECONDS} s not every node has its log collector. Look with: {self.kubectl.shown()} "
-                        f"--namespace {CLUSTER_NAMESPACE} get pods,events"
+                        f"after {READY_SECONDS} s {reason}. Look with: {self.kubectl.shown()} --namespace {namespace} get pods,events"
                     )
                 time.sleep(POLL_SECONDS)
 
 
 def standing(client: Kubectl) -> Standing:
     """Ask a cluster what it has; FailedError when it does not answer."""
-    return Standing(_inside(client).get("daemonset", COLLECTOR, "--ignore-not-found") or None)
+    own, beside = _inside(client, CLUSTER_NAMESPACE), _inside(client, GATEWAY_NAMESPACE)
+    return Standing(
+        own.get("daemonset", COLLECTOR, "--ignore-not-found") or None,
+        beside.get("deployment", CONTROLLER, "--ignore-not-found") or None,
+        own.get("configmap", RECORD, "--ignore-not-found") or None,
+    )
 
 
 def opened(name: str, progress: Progress) -> ClusterTarget:
@@ -135,30 +173,47 @@ def opened(name: str, progress: Progress) -> ClusterTarget:
     return _own(stack, progress)
 
 
-def on_sandbox(client: Kubectl, progress: Progress) -> ClusterTarget:
-    """Return the sandbox: its stacks are those that stand on it, because several checkouts may have brought theirs up."""
+def on_sandbox(client: Kubectl, progress: Progress, *, gateway: bool = False) -> ClusterTarget:
+    """Return the sandbox: its stacks are those that stand on it, because several checkouts may have brought theirs up.
+
+    `gateway`: a stack is about to have a Gateway. Once there, the controller stays.
+    """
     workspace = local_workspace()
     workspace.prepare()
-    image = sandbox_image()
-    if image is None:
-        raise UserError(f"the image {IMAGE} has not been built yet: `./sy up` builds it, for a stack whose logs are kept")
     routes = live_routes(client)
     folder = workspace.stacks / "cluster"
     folder.mkdir(exist_ok=True)
     file = folder / f"Pulumi.{SANDBOX_CLUSTER}.yaml"
+    before = own_words(file)
     said: Document = {
-        "cluster": client.cluster.model_dump(mode="json", include={"identifier", "kubeconfig", "context"}),
-        "image": image,
+        "cluster": client.cluster.model_dump(mode="json", include={"identifier", "kubeconfig", "context", "api_server"}),
         # Two cores hold the whole product; what is asked for is kept free, and all of it is used by nobody.
         "resources": {"cpu": "20m"},
         "routes": [route.model_dump(mode="json") for route in routes],
     }
+    if any(route.loki for route in routes):
+        said["image"] = sandbox_image(IMAGE) or before.get("image") or _unbuilt(IMAGE, "a stack whose logs are kept")
+    if gateway or any(route.gateway for route in routes) or standing(client).controller:
+        said["gateway"] = _gateway_on_sandbox(cast("Document", before.get("gateway") or {}))
     said |= own_words(FOLDER / file.name)
     said["digest"] = digest(said)
     _write(file, said)
     programs = machine.ensure(machine.ENGINE, progress)
     engine = Engine(programs.engine, SANDBOX_CLUSTER, file, workspace, workspace.variables(programs.toolchain), FOLDER, PROJECT)
     return ClusterTarget(SANDBOX_CLUSTER, engine, _inside(client), load(said), routes, on_sandbox=True)
+
+
+def _gateway_on_sandbox(before: Document) -> Document:
+    """Return what the sandbox says of the gateway; an image that is not built here stays as it was said `before`."""
+    images = {
+        key: sandbox_image(name) or before.get(key) or _unbuilt(name, "a stack with a Gateway") for key, name in GATEWAY_IMAGES.items()
+    }
+    # Its balancers lead to the nodes by the balancer's own address.
+    return {**images, "always": True, "node_ports": False, "replicas": 1, "resources": {"cpu": "20m", "memory": "192Mi"}}
+
+
+def _unbuilt(image: str, whom: str) -> NoReturn:
+    raise UserError(f"the image {image} has not been built yet: `./sy up` builds it, for {whom}")
 
 
 def _own(stack: Stack, progress: Progress) -> ClusterTarget:
@@ -207,17 +262,17 @@ def locked() -> Generator[None]:
         yield
 
 
-def _inside(client: Kubectl) -> Kubectl:
-    return Kubectl(client.program, Cluster.model_validate(client.cluster.model_dump()), CLUSTER_NAMESPACE)
+def _inside(client: Kubectl, namespace: str = CLUSTER_NAMESPACE) -> Kubectl:
+    return Kubectl(client.program, Cluster.model_validate(client.cluster.model_dump()), namespace)
 
 
-def sandbox_image() -> str | None:
-    """Return the collector's image in the sandbox's registry; None when it has not been built as it is described now."""
+def sandbox_image(name: str) -> str | None:
+    """Return an image in the sandbox's registry; None when it has not been built as it is described now."""
     try:
-        built = catalog.built(IMAGE, machine.AlreadyBuilt())
+        built = catalog.built(name, machine.AlreadyBuilt())
     except UserError:
         return None
-    return f"{SANDBOX_REGISTRY}/{IMAGE}@{built.digest}" if built else None
+    return f"{SANDBOX_REGISTRY}/{name}@{built.digest}" if built else None
 
 
 def _write(file: Path, said: Document) -> None:

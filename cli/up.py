@@ -5,12 +5,14 @@ from typing import cast
 import click
 
 from cli import checks, cluster, console, data_loss, demo, machine, queries, sandbox
+from cli.cluster_target import GATEWAY_IMAGES
 from cli.cluster_target import IMAGE as COLLECTOR_IMAGE
 from cli.environment import local_workspace, own_workspace
 from cli.errors import FailedError
 from cli.stack import Stack, write_effective
 from cli.target import Target, open_target, stack_option
 from images import catalog
+from settings.clusters import has_gateway
 from settings.references import is_address
 from tools.errors import UserError
 from tools.paths import ROOT
@@ -64,7 +66,8 @@ def on_sandbox(stack: Stack, nodes: int | None, progress: Progress) -> Target:
     checks.refuse_far_images(stack)
     wanted = [name for name in stack.settings.image_names() if name in catalog.names()]
     collector = [COLLECTOR_IMAGE] if stack.settings.logs.where != "none" else []
-    started = sandbox.start(nodes, [*wanted, *collector], progress)
+    gateway = list(GATEWAY_IMAGES.values()) if has_gateway(stack.settings) else []
+    started = sandbox.start(nodes, [*wanted, *collector, *gateway], progress)
     workspace = local_workspace()
     workspace.prepare()
     path = write_effective(stack, workspace.stacks, started.embedded(wanted).config())
@@ -72,6 +75,9 @@ def on_sandbox(stack: Stack, nodes: int | None, progress: Progress) -> Target:
     checks.refuse_lacks(stack)
     target = open_target(stack, started.programs, workspace)
     _reachable(target, stack)
+    if gateway:
+        # A Gateway is ready once a controller has given it an address.
+        cluster.refresh(target.reached(), progress, required=False, gateway=True)
     return target
 
 

@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import json  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
 from dataclasses import replace  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -16,10 +17,13 @@ import pulumi  # noqa: E402
 import pulumi_kubernetes  # noqa: E402
 from pulumi.runtime.config import CONFIG  # noqa: E402
 
+from cluster import definitions  # noqa: E402
 from cluster.program import ClusterWide, site_of  # noqa: E402
 from components import ownership  # noqa: E402
+from components.site import Site  # noqa: E402
 from settings import SettingsError  # noqa: E402
-from settings.clusters import PROJECT, ClusterSettings, load, stacks_on  # noqa: E402
+from settings.clusters import PROJECT, ClusterSettings, Route, load, stacks_on  # noqa: E402
+from settings.gateway import GATEWAY_NAMESPACE  # noqa: E402
 from settings.stack import Cluster  # noqa: E402
 
 SAID = 32
@@ -59,6 +63,15 @@ def refuse(lacks: list[str]) -> None:
         pulumi.log.warn(lack)
 
 
+def _gateway_installed(site: Site, args: ClusterSettings, routes: Sequence[Route]) -> str | None:
+    """Return what the gateway's namespace carries in the cluster; OwnershipError when that, or the Gateway API, is somebody else's."""
+    if not args.serves(routes):
+        return None
+    if args.gateway.definitions:
+        definitions.refuse_foreign(site)
+    return ownership.check(replace(site, namespace=GATEWAY_NAMESPACE))
+
+
 def end_quietly(*_: object) -> None:
     """End without a word: once a resource has failed the engine interrupts the program, and says the reason itself."""
     os._exit(SAID)
@@ -78,15 +91,18 @@ def main() -> None:
         )
     routes = found.routes if args.routes is None else args.routes
     unread = found.unread if args.routes is None else []
-    loose = [f"{PROJECT}:image: {args.image} has no digest: say one with `pulumi config set {PROJECT}:image …@sha256:…`"]
-    refuse([*unread, *([] if args.pinned or not routes else loose)])
-    site = site_of(identifier, cluster, args)
+    loose = [
+        f"{PROJECT}:{key} has no digest: say one with `pulumi config set --path {PROJECT}:{key} …@sha256:…`" for key in args.loose(routes)
+    ]
+    refuse([*unread, *loose])
+    site, held = site_of(identifier, cluster, args), None
     if not pulumi.runtime.is_dry_run():
         try:
-            site = replace(site, installed=ownership.check(site))
+            site, held = replace(site, installed=ownership.check(site)), _gateway_installed(site, args, routes)
         except ownership.OwnershipError as error:
             raise pulumi.RunError(str(error)) from None
-    ClusterWide("cluster", args, routes, site, pulumi.ResourceOptions(providers=[provider(cluster)]))
+    opts = pulumi.ResourceOptions(providers=[provider(cluster)])
+    ClusterWide("cluster", args, routes, site, opts, gateway_installed=held)
     pulumi.export("namespaces", [route.namespace for route in routes])
 
 

@@ -15,8 +15,6 @@ from settings.logs import COLLECTOR
 from settings.types import bytes_of
 
 DIRECTORY = "/etc/collector"
-DIGEST_ANNOTATION = "switchyard.dev/digest"
-"""Annotation of the DaemonSet by which `sy` sees that nothing has changed."""
 NAMESPACES_ANNOTATION = "switchyard.dev/namespaces"
 """Annotation of the DaemonSet: the namespaces whose lines it sends, separated by commas."""
 GRACE_SECONDS = 30
@@ -44,7 +42,7 @@ class Collector(pulumi.ComponentResource):
         config = config_map(COLLECTOR, COLLECTOR, site, {"collector.yaml": configuration(args, routes)}, child)
         apps.v1.DaemonSet(
             name,
-            metadata=_metadata(args, routes, site),
+            metadata=_metadata(routes, site),
             spec=apps.v1.DaemonSetSpecArgs(
                 selector=meta.v1.LabelSelectorArgs(match_labels=site.selector(COLLECTOR)),
                 # Nothing is lost while one is away, so nodes need not wait for each other for long.
@@ -69,12 +67,9 @@ class Collector(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _metadata(args: ClusterSettings, routes: Sequence[Route], site: Site) -> meta.v1.ObjectMetaArgs:
+def _metadata(routes: Sequence[Route], site: Site) -> meta.v1.ObjectMetaArgs:
     made = workload.metadata(COLLECTOR, site)
-    made.annotations = {
-        NAMESPACES_ANNOTATION: ",".join(sorted(route.namespace for route in routes)),
-        **({DIGEST_ANNOTATION: args.digest} if args.digest else {}),
-    }
+    made.annotations = {NAMESPACES_ANNOTATION: ",".join(sorted(route.namespace for route in routes))}
     return made
 
 

@@ -117,6 +117,8 @@ def proxies(args: edge.Edge, site: Site) -> dict[str, Any]:
     if args.replicas > 1:
         kubernetes["envoyPDB"] = {"maxUnavailable": 1}
     return {
+        # Over what the class says of all: uid, read-only root, temporary files.
+        "mergeType": "StrategicMerge",
         "provider": {"type": "Kubernetes", "kubernetes": kubernetes},
         # One worker for each core of a large node would hold as many idle connections to every pod.
         "concurrency": 2,

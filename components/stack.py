@@ -35,6 +35,7 @@ from components.watch import Watch, volumes
 from components.watching import exporters
 from settings import canary, edge_checks, logs, restart
 from settings.backing import External
+from settings.gateway import GATEWAY_LABEL
 from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
 from settings.stack import RegistryLogin, Settings
 
@@ -90,10 +91,12 @@ class Stack(pulumi.ComponentResource):
         # Another state's namespace carries another number, also that of a stack of the same name.
         installation = pulumi_random.RandomId("installation", byte_length=8, opts=self.child).hex
         owned = {STACK_LABEL: site.owner, INSTALLATION_LABEL: ownership.confirmed(installation, site)}
-        # For what the cluster has once: where the lines go, whose files are read by themselves, who reads the kubelets' figures.
+        # For what the cluster has once: where the lines go, whose files are read by themselves, who reads kubelets' figures, who is served.
         keeper = args.logs.kept_in(site.namespace)
         kept = {logs.LOGS_LABEL: keeper} if keeper else {}
         kept |= {logs.KUBELET_LABEL: "true"} if args.metrics.where == "cluster" and args.metrics.kubelet else {}
+        # The controller of Gateways passes over namespaces that do not say so.
+        kept |= {GATEWAY_LABEL: args.edge.class_name} if args.edge.where == "gateway" else {}
         read = {logs.COMPONENTS_ANNOTATION: ",".join(sorted({part.component for part in args.footprint()}))} if keeper else None
         made = core.v1.Namespace(
             site.namespace,

@@ -98,6 +98,7 @@ def _resource(request: Any) -> Resource:
         secret_paths=tuple(paths),
         aliases=tuple(alias.spec.name or alias.urn.split("::")[-1] for alias in request.aliases),
         ignored=tuple(request.ignoreChanges),
+        retained=request.retainOnDelete,
         protect=request.protect,
         timeout=request.customTimeouts.update,
     )

@@ -38,6 +38,8 @@ class Resource:
     """Names that it had before."""
     ignored: tuple[str, ...] = ()
     """Inputs whose changes are let be."""
+    retained: bool = False
+    """Whether it stays in the cluster when the stack goes."""
     protect: bool = False
     """Whether the engine refuses to delete or replace it."""
     timeout: str = ""

@@ -1,6 +1,6 @@
 """What belongs to a cluster and not to a stack: the settings of the program in cluster/, and what it must know of each stack there."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as File
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from settings.errors import SettingsError
+from settings.gateway import GATEWAY_CLASS, GATEWAY_LABEL, GATEWAY_NAMESPACE, Gateway
 from settings.loader import ROOT, read_stack_file, resolve
 from settings.logs import COMPONENTS_ANNOTATION, KUBELET_LABEL, LOGS_LABEL
 from settings.messages import problem_of
@@ -45,6 +46,8 @@ class Route(Model):
     """The stack's components: each is read, buffered and sent by itself, so that one that writes too much holds up no other."""
     kubelet: bool = False
     """Whether its Prometheus reads the kubelets' figures."""
+    gateway: bool = False
+    """Whether it has a Gateway of the class switchyard."""
 
 
 class ClusterSettings(Model):
@@ -64,17 +67,25 @@ class ClusterSettings(Model):
     """How long lines can wait in the files themselves."""
     resources: Resources = Resources(cpu="100m", memory="256Mi", scratch="64Mi")
     """What it asks for on each node."""
+    gateway: Gateway = Gateway()
+    """The controller of all stacks' Gateways; made where a stack has one of the class switchyard."""
     routes: list[Route] | None = None
-    """The stacks; None: those of the files Pulumi.<stack>.yaml whose cluster.identifier is this cluster's, and whose logs are kept."""
+    """The stacks; None: those of the files Pulumi.<stack>.yaml whose cluster.identifier is this cluster's, and who want anything of it."""
     pull_secrets: list[str] = []
     """Names of Secrets in the namespace switchyard-cluster that the kubelet pulls with, made by somebody else."""
     digest: str = Field(default="", pattern=r"^[0-9a-f]*$")
     """What `sy` recognises the same program with the same settings by; people leave it out."""
 
-    @property
-    def pinned(self) -> bool:
-        """Whether the image has a digest."""
-        return "@sha256:" in self.image
+    def serves(self, routes: Iterable[Route]) -> bool:
+        """Return whether the gateway's controller is there for these stacks."""
+        return self.gateway.always or any(route.gateway for route in routes)
+
+    def loose(self, routes: Iterable[Route]) -> list[str]:
+        """Return the keys of the images that run for these stacks and have no digest."""
+        routes = list(routes)
+        collected = {"image": self.image} if any(route.loki for route in routes) else {}
+        served = {"gateway.image": self.gateway.image, "gateway.proxy": self.gateway.proxy} if self.serves(routes) else {}
+        return [key for key, image in {**collected, **served}.items() if "@sha256:" not in image]
 
 
 @dataclass(frozen=True)
@@ -120,8 +131,14 @@ def route_of(stack: str, settings: Settings) -> Iterator[Route]:
     """Yield what the cluster does for a stack: nothing, if its lines are not kept and nobody reads the kubelets' figures."""
     namespace = settings.namespace_of(stack)
     loki, kubelet = settings.logs.kept_in(namespace), settings.metrics.where == "cluster" and settings.metrics.kubelet
-    if loki or kubelet:
-        yield Route(namespace=namespace, loki=loki, components=components(settings), kubelet=kubelet)
+    gateway = has_gateway(settings)
+    if loki or kubelet or gateway:
+        yield Route(namespace=namespace, loki=loki, components=components(settings), kubelet=kubelet, gateway=gateway)
+
+
+def has_gateway(settings: Settings) -> bool:
+    """Return whether the stack has a Gateway that the cluster's controller serves."""
+    return settings.edge.where == "gateway" and settings.edge.class_name == GATEWAY_CLASS
 
 
 def components(settings: Settings) -> list[str]:
@@ -134,10 +151,12 @@ def live_route(namespace: Mapping[str, Any]) -> Iterator[Route]:
     about: dict[str, Any] = namespace["metadata"]
     labels: dict[str, str] = about.get("labels") or {}
     loki, kubelet = labels.get(LOGS_LABEL), labels.get(KUBELET_LABEL) == "true"
+    # The gateway's own namespace carries the label as well.
+    gateway = labels.get(GATEWAY_LABEL) == GATEWAY_CLASS and about["name"] != GATEWAY_NAMESPACE
     annotations: dict[str, str] = about.get("annotations") or {}
-    listed = annotations.get(COMPONENTS_ANNOTATION, "")
-    if (loki or kubelet) and not about.get("deletionTimestamp"):
-        yield Route(namespace=about["name"], loki=loki, components=sorted(filter(None, listed.split(","))), kubelet=kubelet)
+    listed = [name for name in annotations.get(COMPONENTS_ANNOTATION, "").split(",") if name]
+    if (loki or kubelet or gateway) and not about.get("deletionTimestamp"):
+        yield Route(namespace=about["name"], loki=loki, components=sorted(listed), kubelet=kubelet, gateway=gateway)
 
 
 def outage_seconds(files: LogFiles, queue: str, bytes_a_second: float) -> float:

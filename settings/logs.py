@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 CLUSTER_NAMESPACE = "switchyard-cluster"
 """The namespace of what belongs to a cluster and not to a stack: the program in cluster/ makes it."""
+RECORD = "made-of"
+"""The ConfigMap in it by which `sy` sees that nothing has changed."""
 COLLECTOR = "collector"
 """app.kubernetes.io/component of the pods that read all containers' log files and send the lines on."""
 LOGS_LABEL = "switchyard.dev/logs"

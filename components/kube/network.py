@@ -63,9 +63,22 @@ def allow_out(
     opts: pulumi.ResourceOptions,
     annotations: Mapping[str, str] | None = None,
 ) -> networking.v1.NetworkPolicy:
-    """Make a policy of `component` that lets the pods with `selector` reach `ports` of `peers`."""
-    rule = networking.v1.NetworkPolicyEgressRuleArgs(to=list(peers), ports=_ports(ports))
+    """Make a policy of `component` that lets the pods with `selector` reach `ports` of `peers`; no ports are all."""
+    rule = networking.v1.NetworkPolicyEgressRuleArgs(to=list(peers), ports=_ports(ports) or None)
     return _policy(name, component, site, selector, opts, egress=[rule], annotations=annotations)
+
+
+def admit_everybody(
+    name: str, component: str, site: Site, selector: Mapping[str, str], ports: Ports, opts: pulumi.ResourceOptions
+) -> networking.v1.NetworkPolicy:
+    """Make a policy that lets whoever comes reach `ports` of the pods with `selector`: those behind a public load balancer."""
+    rule = networking.v1.NetworkPolicyIngressRuleArgs(ports=_ports(ports))
+    return _policy(name, component, site, selector, opts, ingress=[rule])
+
+
+def labelled_namespaces(labels: Mapping[str, str]) -> Peer:
+    """Return all pods of the namespaces with `labels`."""
+    return Peer(namespace_selector=meta.v1.LabelSelectorArgs(match_labels=dict(labels)))
 
 
 def admit_clients(name: str, component: str, site: Site, ports: Ports, opts: pulumi.ResourceOptions) -> None:
