@@ -122,7 +122,9 @@ def test_each_volume_tells_how_much_of_it_is_free(prometheus: Asked, watched: Tr
 
 
 def test_the_queue_of_falls_is_read_and_no_lamps_session_is_told(prometheus: Asked) -> None:
-    assert prometheus.value('max(rabbitmq_detailed_queue_consumers{queue="falls"})') == 2
+    consumers = 'max(rabbitmq_detailed_queue_consumers{queue="falls"})'
+    # Both are at it soon after the stack is up, and the next round tells.
+    eventually(lambda: prometheus.value(consumers) == 2, 60, lambda: prometheus.value(consumers))
     assert prometheus.query("switchyard:queue unless on(queue) (rabbitmq_detailed_queue_consumers > 0)") == []
     assert {one.labels["queue"] for one in prometheus.query("rabbitmq_detailed_queue_messages_ready")} == {"falls"}
 
@@ -135,7 +137,9 @@ def test_certificates_of_the_broker_and_the_search_engine_are_valid_for_a_year_a
 
 def test_sidekiqs_figures_are_those_that_sidekiq_itself_tells(prometheus: Asked, watched: Trial) -> None:
     def same() -> bool:
-        said = json.loads(watched.installation.run("exec", "deployment/sidekiq-alerts", "--", "ruby", "-e", SIDEKIQ_SAYS))
+        # The last line: before it Sidekiq says whom it connects to.
+        printed = watched.installation.run("exec", "deployment/sidekiq-alerts", "--", "ruby", "-e", SIDEKIQ_SAYS)
+        said = json.loads(printed.splitlines()[-1])
         time.sleep(11)
         told = {name: prometheus.value(f"sidekiq_{name}_jobs") for name in ("dead", "retry", "scheduled")}
         told |= {name: prometheus.value(f"sidekiq_{name}_jobs_total") for name in ("processed", "failed")}
