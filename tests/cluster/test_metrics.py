@@ -69,6 +69,7 @@ EXPECTED = {
         "kube_pod_status_ready",
         "kube_persistentvolumeclaim_resource_requests_storage_bytes",
     },
+    "collector": {"otelcol_exporter_queue_size", "otelcol_exporter_queue_capacity", "otelcol_receiver_accepted_log_records"},
     "prometheus": {"prometheus_tsdb_head_series", "prometheus_rule_evaluation_failures_total"},
 }
 """What each job must at least tell; but for what only a pod that ended once tells."""
@@ -119,6 +120,11 @@ def test_each_volume_tells_how_much_of_it_is_free(prometheus: Asked, watched: Tr
     assert told["postgres"].labels["pod"] == "postgres-0"
     size = prometheus.value('node_filesystem_size_bytes{component="postgres"}')
     assert size and 0 < told["postgres"].value < size
+
+
+def test_the_collector_tells_of_the_stacks_own_lines(prometheus: Asked) -> None:
+    found = prometheus.query("otelcol_exporter_queue_capacity")
+    assert {"web", "consumer", "mqtt", "postgres"} <= {one.labels["component"] for one in found}
 
 
 def test_the_queue_of_falls_is_read_and_no_lamps_session_is_told(prometheus: Asked) -> None:
