@@ -11,8 +11,6 @@ from settings.fixed import servers
 from tests.cluster.asking import Asked, asked, eventually
 from tests.cluster.trial import Trial
 
-pytestmark = pytest.mark.long
-
 SIDEKIQ_SAYS = """
 require "sidekiq/api"
 stats = Sidekiq::Stats.new
