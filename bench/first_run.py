@@ -2,7 +2,7 @@
 
     python -m bench.first_run --folder /var/tmp/first-run
 
-It takes about half an hour and works in folders of its own, which it removes, so what has been built already stays. It
+It takes the better part of an hour and works in folders of its own, which it removes, so what has been built already stays. It
 refuses while a sandbox is up: there can be one on a machine.
 """
 
@@ -24,7 +24,7 @@ from sandbox.layout import BRIDGE
 from sandbox.network import link_exists
 from tools.paths import ROOT
 
-MINUTES_LIMIT, SILENCE_LIMIT_S = 40, 10
+MINUTES_LIMIT, SILENCE_LIMIT_S = 60, 10
 FORGOTTEN = ("GOFLAGS", "GOCACHE", "GOMODCACHE", "VIRTUAL_ENV", "PYTHONPATH")
 """Variables of this process that would lend the run what is built already."""
 

@@ -15,7 +15,7 @@ from cli.sandbox import opened
 from sandbox.containers import containers
 from sandbox.layout import nodes_up_to
 
-LIMIT_GIB = 5
+LIMIT_GIB = 9
 GIB = 1 << 30
 
 

@@ -12,7 +12,7 @@ import time
 from bench.figures import show
 from tools.paths import ROOT
 
-STOPPED_LIMIT_S, RUNNING_LIMIT_S = 90, 15
+STOPPED_LIMIT_S, RUNNING_LIMIT_S = 180, 15
 
 
 def main() -> None:

@@ -212,7 +212,8 @@ class _Renaming:
         pairs = {said.domain: wish.domain} if said.domain else {}
         # A name that devices dial and that is not below the source's domain has no counterpart but the fork's own.
         below = f".{said.domain}" if said.domain else "\0"
-        pairs |= {name: f"mqtt.{wish.domain}" for name in said.mqtt.host_names if not name.endswith(below)}
+        dialled = [*said.mqtt.host_names, *([said.canary.host] if said.canary.host else [])]
+        pairs |= {name: f"mqtt.{wish.domain}" for name in dialled if not name.endswith(below)}
         pairs |= {wish.source.owner: wish.owner}
         hosts = [(_whole(name), new) for name, new in pairs.items()]
         return cls((*hosts, (_word(wish.source.namespace, "-"), wish.namespace)), _word(wish.source.name))

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import pulumi
 from pulumi_kubernetes import apps, core, meta
 
-from cluster.configuration import FEATURES, HEALTH, LOKI, METRICS, STATE, configuration
+from cluster.configuration import FEATURES, HEALTH, LOKI, STATE, configuration
 from components.kube import network, probes, workload
 from components.kube.configuration import config_map
 from components.kube.security import container_security
 from components.site import Site
 from settings.clusters import ClusterSettings, Route
-from settings.logs import COLLECTOR
+from settings.logs import COLLECTOR, COLLECTOR_METRICS
 from settings.types import bytes_of
 
 DIRECTORY = "/etc/collector"
@@ -61,9 +61,9 @@ class Collector(pulumi.ComponentResource):
             network.pods_of_namespace(route.namespace, {"app.kubernetes.io/component": "prometheus"})
             for route in sorted(routes, key=lambda route: route.namespace)
         ]
-        network.allow_in(f"{name}-metrics-in", COLLECTOR, site, watchers, [METRICS], child)
+        network.allow_in(f"{name}-metrics-in", COLLECTOR, site, watchers, [COLLECTOR_METRICS], child)
         # Without an address of its own: whoever asks for metrics gets those of every node.
-        workload.service(name, COLLECTOR, COLLECTOR, site, {"metrics": (METRICS, METRICS)}, child, headless=True)
+        workload.service(name, COLLECTOR, COLLECTOR, site, {"metrics": (COLLECTOR_METRICS, COLLECTOR_METRICS)}, child, headless=True)
         self.register_outputs({})
 
 
@@ -108,7 +108,7 @@ def _container(args: ClusterSettings, site: Site) -> core.v1.ContainerArgs:
         # Go gives memory back before the limit ends the process.
         env={"GOMEMLIMIT": str(bytes_of(args.resources.memory) * 80 // 100)},
         env_fields={"NODE_NAME": "spec.nodeName"},
-        ports={"health": HEALTH, "metrics": METRICS},
+        ports={"health": HEALTH, "metrics": COLLECTOR_METRICS},
         # The files are where the node has them: paths in the configuration are the node's.
         mounts={DIRECTORY: "config", args.pod_logs: "pods", STATE: "state"},
         read_only=[DIRECTORY, args.pod_logs],

@@ -10,10 +10,11 @@ from typing import Any, cast
 import yaml
 
 from settings.clusters import ClusterSettings, Route
+from settings.logs import COLLECTOR_METRICS
 from settings.quantities import bytes_of
 
 STATE = "/var/lib/collector"
-HEALTH, METRICS = 13133, 8888
+HEALTH = 13133
 LOKI = 3100
 LARGEST_LINE = 2**20
 """Bytes of a line that are kept together; what is longer arrives in pieces of this size, which Loki cuts."""
@@ -93,7 +94,7 @@ def configuration(said: ClusterSettings, routes: Sequence[Route]) -> str:
                 "logs": {"level": "warn"},
                 "metrics": {
                     "level": "normal",
-                    "readers": [{"pull": {"exporter": {"prometheus": {"host": "0.0.0.0", "port": METRICS}}}}],
+                    "readers": [{"pull": {"exporter": {"prometheus": {"host": "0.0.0.0", "port": COLLECTOR_METRICS}}}}],
                 },
             },
             "pipelines": pipelines,

@@ -86,6 +86,27 @@ class Loki(pulumi.ComponentResource):
         self.register_outputs({"url": self.store.url})
 
 
+def collected(namespace: str) -> Watch:
+    """Return what the cluster's collector tells of the lines of one namespace; of the others' nothing is kept."""
+    lane = rf"(?:otlp_http/{namespace}\.(.+);|;file_log/{namespace}\.(.+))"
+    own = ["exporter", "receiver"]
+    return Watch(
+        rules=rules(logs.COLLECTOR),
+        scrapes=(
+            Scrape(
+                job=logs.COLLECTOR,
+                component=logs.COLLECTOR,
+                port=logs.COLLECTOR_METRICS,
+                namespace=logs.CLUSTER_NAMESPACE,
+                relabel=(
+                    {"source_labels": own, "regex": lane, "action": "keep"},
+                    {"source_labels": own, "regex": lane, "target_label": "component", "replacement": "$1$2"},
+                ),
+            ),
+        ),
+    )
+
+
 def shared(name: str, namespace: str, site: Site, opts: pulumi.ResourceOptions) -> LogStore:
     """Make the policy that lets the stack's own Grafana reach another stack's Loki, and return where that is."""
     there = network.pods_of_namespace(namespace, {"app.kubernetes.io/component": COMPONENT})

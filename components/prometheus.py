@@ -14,6 +14,7 @@ from components.kube.workload import Pod, claim, container, from_config, governi
 from components.prometheus_configuration import DIRECTORY, KUBELET, files, watched
 from components.site import Site
 from components.watch import Scrape, Watch, members, rules
+from settings.fixed import COMPONENT_LABEL
 from settings.loader import ROOT
 from settings.metrics import Metrics
 from settings.types import bytes_of, seconds_of
@@ -63,6 +64,10 @@ class Prometheus(pulumi.ComponentResource):
         rights = account(name, COMPONENT, site, [rule("", ["pods"], ["list", "watch"])], child)
         network.to_api_server(name, COMPONENT, site, child)
         network.admit_scrapes(name, COMPONENT, site, ports_of(everything.scrapes), child)
+        for one in everything.scrapes:
+            if one.namespace:
+                pods = network.pods_of_namespace(one.namespace, {COMPONENT_LABEL: one.component})
+                network.allow_out(f"{name}-{one.component}", COMPONENT, site, site.selector(COMPONENT), [pods], [one.port], child)
         if args.kubelet:
             nodes = [network.addresses(cidr) for cidr in args.kubelet_ranges]
             network.allow_out(f"{name}-kubelets", COMPONENT, site, site.selector(COMPONENT), nodes, [KUBELET], child)
@@ -104,9 +109,9 @@ def own_rules(args: Metrics, root: Path = ROOT) -> dict[str, str]:
 
 
 def ports_of(scrapes: Iterable[Scrape]) -> dict[str, list[int]]:
-    """Return which ports of which component are asked."""
+    """Return which ports of which component of the stack are asked."""
     found: dict[str, set[int]] = {}
-    for scrape in scrapes:
+    for scrape in (one for one in scrapes if one.namespace is None):
         found.setdefault(scrape.component, set()).add(scrape.port)
     return {component: sorted(found[component]) for component in sorted(found)}
 

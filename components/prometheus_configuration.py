@@ -104,6 +104,18 @@ def configuration(
 def scraping(scrape: Scrape) -> dict[str, Any]:
     """Return one entry of scrape_configs. All of them look for pods in the same way, which Prometheus then does once for all."""
     component = scrape.about or scrape.component
+    found: dict[str, Any] = {
+        "kubernetes_sd_configs": _PODS,
+        "relabel_configs": [*_targets(scrape), *_labels(scrape.job, component, scrape.honor_labels)],
+    }
+    if scrape.namespace:
+        names = [f"{scrape.component}.{scrape.namespace}.svc"]
+        found = {
+            "dns_sd_configs": [{"names": names, "type": "A", "port": scrape.port}],
+            "relabel_configs": [
+                {"target_label": label, "replacement": value} for label, value in (("job", scrape.job), ("component", component))
+            ],
+        }
     said: dict[str, Any] = {"job_name": f"{scrape.job}/{component}:{scrape.port}", "metrics_path": scrape.path}
     if scrape.params:
         said["params"] = {key: list(values) for key, values in scrape.params.items()}
@@ -112,8 +124,7 @@ def scraping(scrape: Scrape) -> dict[str, Any]:
     return said | {
         "honor_labels": scrape.honor_labels,
         "sample_limit": MOST_SAMPLES,
-        "kubernetes_sd_configs": _PODS,
-        "relabel_configs": [*_targets(scrape), *_labels(scrape.job, component, scrape.honor_labels)],
+        **found,
         **({"metric_relabel_configs": [dict(one) for one in scrape.relabel]} if scrape.relabel else {}),
     }
 

@@ -20,7 +20,7 @@ from components.endpoints import ConfigVars, Endpoint, elasticsearch_vars, postg
 from components.grafana import DataSource, Grafana, own_pages, pages
 from components.kube import network
 from components.kube_state_metrics import KubeStateMetrics
-from components.loki import LogStore, Loki, shared
+from components.loki import LogStore, Loki, collected, shared
 from components.mqtt import MqttBroker, MqttEndpoint, MqttSession
 from components.postgres import Postgres
 from components.process import Process, Schedule
@@ -180,6 +180,8 @@ class Stack(pulumi.ComponentResource):
             self.watched.append(made.watch)
         elif args.logs.where == "shared" and args.logs.namespace:
             self.logs = shared("loki", args.logs.namespace, site, self.child)
+        if self.logs:
+            self.watched.append(collected(site.namespace))
 
     def _canary(self, args: Settings, site: Site, app: RailsApp) -> None:
         said = args.canary

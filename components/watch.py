@@ -22,6 +22,9 @@ class Scrape:
     """The pods that are asked carry this value of app.kubernetes.io/component; it becomes the label `component`."""
     port: int
     """TCP port of the pod; one of its containers must name it."""
+    namespace: str | None = None
+    """Another namespace that the pods are in, asked by way of its headless Service of the component's name, because Prometheus may look
+    for pods in its own alone; None: its own."""
     path: str = "/metrics"
     """HTTP path."""
     params: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])

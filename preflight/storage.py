@@ -14,6 +14,8 @@ from preflight.room import smallest
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
 MOUNT = "/preflight"
+WITHOUT_SHELL = ("loki",)
+"""Components whose upstream image has no program to write a file with."""
 
 
 def classes(needs: Needs) -> dict[str | None, list[Claims]]:
@@ -65,7 +67,7 @@ def volume(api: Api, needs: Needs, place: Place, said: str | None, claims: list[
     if found.get("reclaimPolicy") == "Retain" and not may(api, "", Right("", "persistentvolumes", "patch", everywhere=True)):
         yield unknown(what, "not tried: the class keeps volumes, and the account may not give one back (patch persistentvolumes)")
         return
-    least = smallest(claims)
+    least = smallest([one for one in claims if one.component not in WITHOUT_SHELL] or claims)
     pods = next(pods for pods in needs.pods if pods.component == least.component)
     place.wait()
     place.create("persistentvolumeclaims", {"metadata": {"name": name}, "spec": dict(least.spec)})

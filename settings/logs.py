@@ -20,6 +20,8 @@ RECORD = "made-of"
 """The ConfigMap in it by which `sy` sees that nothing has changed."""
 COLLECTOR = "collector"
 """app.kubernetes.io/component of the pods that read all containers' log files and send the lines on."""
+COLLECTOR_METRICS = 8888
+"""Port of the collector's own metrics."""
 LOGS_LABEL = "switchyard.dev/logs"
 """Label of a stack's namespace whose lines are kept: the namespace of the Loki that keeps them."""
 KUBELET_LABEL = "switchyard.dev/kubelet"

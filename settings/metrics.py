@@ -26,7 +26,7 @@ class Metrics(Model):
     """What the kept samples may take, at most 80 % of the volume; the oldest go first."""
     series: int = Field(default=15_000, ge=100, le=10_000_000)
     """Time series that are expected, for the check that `retention` fits into `retention_size`: 2 bytes a sample. The demo product has
-    about 6000 with one of everything; `prometheus_tsdb_head_series` tells."""
+    about 9900 with one of everything; `prometheus_tsdb_head_series` tells."""
     rules: list[OwnFile] = []
     """Further alert and recording rules: files of this repository, as Prometheus reads them. One that does not parse is refused."""
     volume: Volume = Volume(size="10Gi")

@@ -10,7 +10,7 @@ import pytest
 
 from bench.installation import Installation
 from bench.receiver import Receiver, receiving, settings
-from cli import machine
+from cli import cluster, machine
 from cli import sandbox as cli_sandbox
 from cli.kubectl import Kubectl, find
 from cli.sandbox import Started
@@ -128,15 +128,17 @@ def watched(started: Started, make_checkout: Callable[[], Project], receiver: Re
     """The whole demo product with all that watches it, brought up once; whoever changes it puts it back."""
     images = (*PRODUCT_IMAGES, "elasticsearch", *WATCHED_IMAGES)
     progress = Progress()
-    with_all = cli_sandbox.start(None, images, progress)
-    progress.close()
+    with_all = cli_sandbox.start(None, (*images, "otel-collector"), progress)
     made = Trial("watched", make_checkout(), with_all, overlay(WATCHED, {"alerts": settings(receiver.url)}), images)
     try:
         made.must_up()
+        cluster.refresh(made.kubectl, progress, required=True)
         made.installation.wait_serving()
         yield made
     finally:
         made.destroy()
+        cluster.refresh(made.kubectl, progress, required=False)
+        progress.close()
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.long
 
 QUIET = {"Watchdog", "MqttSilent"}
 """What fires in a stack that is well, but has no device."""
-TOLD_LATER = {"kube_job_failed", "kube_pod_container_status_last_terminated_reason"}
-"""Told only of a Job that failed, and of a container that ended and was started again."""
+TOLD_LATER = {"kube_job_failed", "kube_pod_container_status_last_terminated_reason", "loki_discarded_samples_total"}
+"""Told only of a Job that failed, of a container that ended and was started again, and of lines that were refused."""
 LOST = ("ConsumerDown", "BrokerDown", "PostgresNoPrimary", "WebDown")
 LOST_SECONDS = 120
 """From the fault to the receiver."""

@@ -12,8 +12,6 @@ from bench.load import Lamp, wait_until
 from cli.demo import SERIAL
 from tests.cluster.trial import CANARY_LATE_SECONDS, Trial
 
-pytestmark = pytest.mark.long
-
 PATIENCE_SECONDS = 60
 METRICS = "import sys, urllib.request as r; print(r.urlopen(f'http://127.0.0.1:{sys.argv[1]}/metrics').read().decode())"
 RUBY_METRICS = "require 'net/http'; puts Net::HTTP.get(URI('http://127.0.0.1:9394/metrics'))"

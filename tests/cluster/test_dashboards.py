@@ -17,8 +17,6 @@ from tests.cluster.asking import Asked, asked, eventually
 from tests.cluster.trial import Trial
 from tests.unit.promql import metrics_of
 
-pytestmark = pytest.mark.long
-
 REQUESTS = 5
 ONLY_AFTER_A_DEATH = {"kube_pod_container_status_last_terminated_reason"}
 """What only a pod that ended once tells."""

@@ -11,8 +11,6 @@ from settings.fixed import servers
 from tests.cluster.asking import Asked, asked, eventually
 from tests.cluster.trial import Trial
 
-pytestmark = pytest.mark.long
-
 SIDEKIQ_SAYS = """
 require "sidekiq/api"
 stats = Sidekiq::Stats.new
@@ -69,6 +67,7 @@ EXPECTED = {
         "kube_pod_status_ready",
         "kube_persistentvolumeclaim_resource_requests_storage_bytes",
     },
+    "collector": {"otelcol_exporter_queue_size", "otelcol_exporter_queue_capacity", "otelcol_receiver_accepted_log_records"},
     "prometheus": {"prometheus_tsdb_head_series", "prometheus_rule_evaluation_failures_total"},
 }
 """What each job must at least tell; but for what only a pod that ended once tells."""
@@ -121,8 +120,15 @@ def test_each_volume_tells_how_much_of_it_is_free(prometheus: Asked, watched: Tr
     assert size and 0 < told["postgres"].value < size
 
 
+def test_the_collector_tells_of_the_stacks_own_lines(prometheus: Asked) -> None:
+    found = prometheus.query("otelcol_exporter_queue_capacity")
+    assert {"web", "consumer", "mqtt", "postgres"} <= {one.labels["component"] for one in found}
+
+
 def test_the_queue_of_falls_is_read_and_no_lamps_session_is_told(prometheus: Asked) -> None:
-    assert prometheus.value('max(rabbitmq_detailed_queue_consumers{queue="falls"})') == 2
+    consumers = 'max(rabbitmq_detailed_queue_consumers{queue="falls"})'
+    # Both are at it soon after the stack is up, and the next round tells.
+    eventually(lambda: prometheus.value(consumers) == 2, 60, lambda: prometheus.value(consumers))
     assert prometheus.query("switchyard:queue unless on(queue) (rabbitmq_detailed_queue_consumers > 0)") == []
     assert {one.labels["queue"] for one in prometheus.query("rabbitmq_detailed_queue_messages_ready")} == {"falls"}
 
@@ -135,7 +141,9 @@ def test_certificates_of_the_broker_and_the_search_engine_are_valid_for_a_year_a
 
 def test_sidekiqs_figures_are_those_that_sidekiq_itself_tells(prometheus: Asked, watched: Trial) -> None:
     def same() -> bool:
-        said = json.loads(watched.installation.run("exec", "deployment/sidekiq-alerts", "--", "ruby", "-e", SIDEKIQ_SAYS))
+        # The last line: before it Sidekiq says whom it connects to.
+        printed = watched.installation.run("exec", "deployment/sidekiq-alerts", "--", "ruby", "-e", SIDEKIQ_SAYS)
+        said = json.loads(printed.splitlines()[-1])
         time.sleep(11)
         told = {name: prometheus.value(f"sidekiq_{name}_jobs") for name in ("dead", "retry", "scheduled")}
         told |= {name: prometheus.value(f"sidekiq_{name}_jobs_total") for name in ("processed", "failed")}

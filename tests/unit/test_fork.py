@@ -112,6 +112,11 @@ def test_no_host_name_of_the_source_is_left_and_names_that_only_look_like_it_sta
     assert "app.config.HOST: lamps.bright-homes.example (was lamps.example)" in done.renamed
 
 
+def test_a_forks_canary_does_not_dial_the_sources_broker(root):
+    add(root, canary={"host": "devices.lamps-iot.example"})
+    assert made(root)[1]["canary"]["host"] == "mqtt.lamps.bright-homes.example"
+
+
 def test_a_fork_of_a_fork_whose_domain_holds_the_sources_is_not_renamed_twice(root):
     add(root, app={"config": {"HOST": "lamps.example"}})
     assert made(root, domain="lamps.example.org")[1]["app"]["config"]["HOST"] == "lamps.example.org"

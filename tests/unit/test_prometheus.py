@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.loki import collected
 from components.prometheus_configuration import COMPONENT_OF_OBJECT, configuration, files, recorded, scraping, watched
 from components.watch import Expectation, Scrape, Watch, members
 from reports.connectivity import Network
@@ -72,6 +73,17 @@ class TestAsking:
         made = scraping(Scrape(job="postgres", component="postgres-exporter", port=9187, about="postgres"))["relabel_configs"]
         assert made[0]["regex"] == "postgres-exporter;9187"
         assert {"target_label": "component", "replacement": "postgres"} in made
+
+    def test_pods_of_another_namespace_are_found_by_their_service_and_what_they_tell_of_others_is_dropped(self) -> None:
+        [scrape] = collected("lamp-x").scrapes
+        said = scraping(scrape)
+        assert said["dns_sd_configs"] == [{"names": ["collector.switchyard-cluster.svc"], "type": "A", "port": 8888}]
+        assert "kubernetes_sd_configs" not in said
+        keep, name = said["metric_relabel_configs"]
+        assert keep["action"] == "keep" and keep["regex"] == name["regex"] and name["target_label"] == "component"
+        lanes = ("otlp_http/lamp-x.web;", ";file_log/lamp-x.web", "otlp_http/lamp-xy.web;", ";file_log/lamp.web", ";")
+        found = [re.fullmatch(keep["regex"], lane) for lane in lanes]
+        assert [match and "".join(filter(None, match.groups())) for match in found] == ["web", "web", None, None, None]
 
     def test_what_kube_state_metrics_tells_of_a_pod_does_not_get_its_own_name(self) -> None:
         said = scraping(Scrape(job="k", component="k", port=1, honor_labels=True))
@@ -155,6 +167,16 @@ class TestTheStack:
             assert network.connects(pods["prometheus"].labels, pods[component].labels, int(port)), (component, port)
             assert not network.connects(pods["web"].labels, pods[component].labels, int(port)), (component, port)
 
+    def test_it_reaches_the_collector_where_the_stacks_lines_are_kept(self) -> None:
+        for where in ("cluster", "none"):
+            made = render("x", {**SAID, "metrics": {"where": "cluster"}, "logs": {"where": where}})
+            policies = [one.inputs for one in made if one.kind == "NetworkPolicy" and one.kube_name == "prometheus-collector"]
+            assert bool(policies) is (where == "cluster")
+            for policy in policies:
+                [rule] = policy["spec"]["egress"]
+                assert [one["port"] for one in rule["ports"]] == [8888]
+                assert rule["to"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "switchyard-cluster"}
+
     def test_prometheus_reaches_no_port_that_it_does_not_ask(self) -> None:
         stack = rendered("everything")
         asked = {tuple(job["relabel_configs"][0]["regex"].split(";")) for job in pod_jobs(stack.resources)}
@@ -215,7 +237,11 @@ def config(resources: list[Registered]) -> dict[str, Any]:
 
 
 def pod_jobs(resources: list[Registered]) -> list[dict[str, Any]]:
-    return [job for job in config(resources)["scrape_configs"] if job["job_name"] not in ("containers", "kubelet")]
+    return [
+        job
+        for job in config(resources)["scrape_configs"]
+        if job["job_name"] not in ("containers", "kubelet") and "dns_sd_configs" not in job
+    ]
 
 
 def test_every_rule_file_that_is_named_is_in_the_config_map() -> None:

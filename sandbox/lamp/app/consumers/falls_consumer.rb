@@ -106,14 +106,6 @@ class FallsConsumer
   end
 
   def pause(seconds)
-    deadline = now + seconds
-    while !@stopping && (left = deadline - now).positive?
-      @heartbeat.touch
-      sleep([left, TICK].min)
-    end
-  end
-
-  def now
-    Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    @heartbeat.wait(seconds) { @stopping }
   end
 end

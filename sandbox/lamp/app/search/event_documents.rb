@@ -14,16 +14,20 @@ class EventDocuments
       json_build_object('event', uuid, 'serial', serial, 'kind', kind, 'flaw', flaw, 'topic', topic, 'content', payload::text,
         'occurred_at', to_char(occurred_at, #{TIME}), 'received_at', to_char(received_at, #{TIME}))::text,
       CASE WHEN payload IS NULL THEN encode(substring(raw FROM 1 FOR #{CONTENT_LIMIT}), 'base64') END
-    FROM events LEFT JOIN lamps ON lamps.id = lamp_id
   SQL
 
   # Up to +limit+ events after +position+, none after +final+.
   def self.read(position:, final:, limit:, since:)
-    range = "WHERE events.id > #{Integer(position)} AND events.id <= #{Integer(final)} ORDER BY events.id LIMIT #{Integer(limit)}"
-    rows = Event.connection.select_rows("#{SELECT} #{range}")
+    rows = Event.connection.select_rows(query(position, final, limit))
     wanted = rows.reject { |_id, canary, received, *| canary || received < since.to_f }
     oldest = wanted.first&.at(2)
     Batch.new(wanted.map { |id, _, _, name, source, raw| document(id, name, source, raw) }, rows.last&.first, oldest && Time.at(oldest))
+  end
+
+  # The page comes first: where statistics are old, the database would write all that is left as JSON, and sort that, for each page.
+  def self.query(position, final, limit)
+    page = "SELECT * FROM events WHERE id > #{Integer(position)} AND id <= #{Integer(final)} ORDER BY id LIMIT #{Integer(limit)}"
+    "#{SELECT} FROM (#{page}) AS events LEFT JOIN lamps ON lamps.id = lamp_id ORDER BY events.id"
   end
 
   # What could not be read is told as far as it is text.

@@ -174,11 +174,7 @@ class Indexer
   end
 
   def pause(seconds)
-    deadline = now + seconds
-    while !@stopping && (left = deadline - now).positive?
-      @heartbeat.touch
-      sleep([left, TICK].min)
-    end
+    @heartbeat.wait(seconds) { @stopping }
   end
 
   def now

@@ -33,6 +33,14 @@ class IndexerTest < ActiveSupport::TestCase
     assert_equal uuids, events_in_engine
   end
 
+  test "reading a page costs a page, however many events are left" do
+    12.times { stored_fall }
+    plan = Event.connection.select_value("EXPLAIN (ANALYZE, FORMAT JSON) #{EventDocuments.query(0, Event.maximum(:id), 5)}")
+    nodes = [JSON.parse(plan).first["Plan"]]
+    nodes.each { |node| nodes.concat(node["Plans"] || []) }
+    assert_equal [5], nodes.select { |node| node["Join Type"] }.map { |node| node["Actual Rows"].to_i }
+  end
+
   test "an event that is committed after others that came later is not passed" do
     lamp
     first, second = SecureRandom.uuid, SecureRandom.uuid
