@@ -108,6 +108,7 @@ def proxies(args: edge.Edge, site: Site) -> dict[str, Any]:
         "externalTrafficPolicy": "Local",
         "annotations": dict(args.annotations) or None,
         "loadBalancerIP": args.address,
+        "allocateLoadBalancerNodePorts": site.cluster.balancer_node_ports,
         "loadBalancerSourceRanges": None if "0.0.0.0/0" in args.allow_from else list(args.allow_from),
     }
     kubernetes: dict[str, Any] = {

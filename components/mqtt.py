@@ -305,6 +305,7 @@ def _public_service(name: str, args: Mqtt, site: Site, opts: pulumi.ResourceOpti
             # Keeps the devices' addresses, and with them the ranges they may come from.
             external_traffic_policy="Local",
             load_balancer_ip=args.address,
+            allocate_load_balancer_node_ports=site.cluster.balancer_node_ports,
             load_balancer_source_ranges=None if anywhere else list(args.allow_from),
             selector=site.selector(COMPONENT),
             ports=[core.v1.ServicePortArgs(name="mqtts", port=MQTT_TLS, target_port=MQTT_TLS)],

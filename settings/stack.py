@@ -44,6 +44,9 @@ class Cluster(Model):
     """Their namespace."""
     dns_ranges: list[Cidr] = ["169.254.20.10/32"]
     """Addresses of DNS servers that are no such pods: the cache on each node (NodeLocal DNSCache), where there is one."""
+    balancer_node_ports: bool = True
+    """Whether load balancers reach Services through a port of each node, as most clouds' do. Whoever reaches the nodes reaches those ports
+    too, past `allow_from`: say false where balancers do without them."""
     storage_class: str | None = None
     """StorageClass of all volumes that name none of their own; None is the cluster's default."""
 

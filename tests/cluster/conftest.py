@@ -30,6 +30,7 @@ ORDER = (
     "test_stack",
     "test_network",
     "test_matrix",
+    "test_edge",
     "test_ownership",
     "test_registry_login",
     "test_real_cluster",
