@@ -31,6 +31,7 @@ ORDER = (
     "test_network",
     "test_matrix",
     "test_edge",
+    "test_secrets",
     "test_ownership",
     "test_registry_login",
     "test_real_cluster",

@@ -49,6 +49,8 @@ class Trial:
         self.name = name
         self.project = project
         self.started = started
+        self.told: list[str] = []
+        """What the engine has said, each time it was brought up."""
         added = started.embedded(images).config()
         self._base: dict[str, Any] = {"tier": "sandbox"} | {key.removeprefix(f"{PROJECT}:"): value for key, value in added.items()}
         self._base = overlay(overlay(self._base, UNWATCHED), said or {})
@@ -88,7 +90,9 @@ class Trial:
         """Bring the stack up without a preview first."""
         if (namespace := self.namespace) == f"lamp-{self.name}":
             left_behind.note(namespace)
-        return self.project.pulumi("up", "--yes", "--skip-preview", "--stack", self.name, *words, seconds=UP_SECONDS)
+        result = self.project.pulumi("up", "--yes", "--skip-preview", "--stack", self.name, *words, seconds=UP_SECONDS)
+        self.told.append(result.text)
+        return result
 
     def must_up(self) -> None:
         result = self.up()
