@@ -20,7 +20,7 @@ OWN = ("tier", "domain", "namespace", "protect", "unprotected")
 """Settings that a fork says for itself, or leaves to its tier."""
 SIZES = ("members", "replicas", "resources", "volume", "threads", "concurrency", "max_connections", "memory_share", "heap", "budget")
 """Settings that another tier says otherwise."""
-IDENTITY = ("rotation", "service_account_annotations")
+IDENTITY = ("rotation", "revoked", "service_account_annotations")
 """How often the source's passwords were changed, and as whom its pods speak to a cloud: neither is the fork's."""
 OF_THE_CLUSTER = ("cluster", "images", "placement", "storage_class", "edge")
 """What the sandbox says for every stack on it, or does not have."""

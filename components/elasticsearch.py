@@ -1,5 +1,7 @@
 """Elasticsearch: one node or several, with TLS and passwords on."""
 
+from collections.abc import Sequence
+
 import pulumi
 from pulumi_kubernetes import core
 
@@ -9,7 +11,7 @@ from components.elasticsearch_accounts import APP, MONITOR, OPERATOR, SNAPSHOTS,
 from components.elasticsearch_configuration import COMPONENT, HOME, HTTP, MEMBERS, REPOSITORY, TRANSPORT, files, members
 from components.endpoints import Endpoint
 from components.kube import network, probes
-from components.kube.configuration import config_map, secret
+from components.kube.configuration import config_map, renewed_secret
 from components.kube.workload import (
     Pod,
     claim,
@@ -21,6 +23,7 @@ from components.kube.workload import (
     service,
     stateful_set,
 )
+from components.rotation import LOGIN, waiting
 from components.site import Secrets, Site
 from components.watch import Watch, rules
 from components.watch import members as expected
@@ -51,7 +54,9 @@ class Elasticsearch(pulumi.ComponentResource):
     """
 
     endpoint: Endpoint
-    """The nodes, the app's account and password; the account of the generation before it is still accepted."""
+    """The nodes, the app's account and password; the account of the generation before it is accepted until it is revoked."""
+    ready: Sequence[pulumi.Resource]
+    """What has waited until every node lets the current generation of accounts in; empty for the first one."""
     monitor: Endpoint
     """The same nodes, with an account that reads figures and no documents: what an exporter logs in with."""
     watch: Watch
@@ -70,12 +75,13 @@ class Elasticsearch(pulumi.ComponentResource):
         super().__init__("switchyard:index:Elasticsearch", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         roles = [APP, MONITOR, OPERATOR, *([SNAPSHOTS] if args.snapshots else [])]
-        accounts = Accounts(name, args.rotation, roles, child)
+        accounts = Accounts(name, args, roles, child)
+        logins, renewed = _accounts(site, accounts, child)
         made = config_map(COMPONENT, COMPONENT, site, files(args, site), child)
         repository = snapshots.kept_volumes(name, args, site, child) | snapshots.keystore(name, args, site, secrets, child)
         volumes = [
             from_config("files", made),
-            from_secret("accounts", _accounts(site, args, accounts, child)),
+            from_secret("accounts", logins),
             from_secret("tls", authority.server_secret(name, COMPONENT, certificate_names(site), site, child, uses=MEMBER_USES)),
             empty_dir("config", "16Mi"),
             empty_dir("tmp", args.resources.scratch),
@@ -92,13 +98,15 @@ class Elasticsearch(pulumi.ComponentResource):
         claims = [claim("data", args.volume, site)]
         within = f"{args.members * RESTART_MINUTES}m"
         timeouts = pulumi.CustomTimeouts(create=within, update=within, delete="5m")
-        stateful_set(name, pod, site, keeping_claims(child), replicas=args.members, service_name=MEMBERS, claims=claims, timeouts=timeouts)
+        kept = keeping_claims(child)
+        nodes = stateful_set(name, pod, site, kept, replicas=args.members, service_name=MEMBERS, claims=claims, timeouts=timeouts)
         service(f"{name}-members", MEMBERS, COMPONENT, site, {"transport": (TRANSPORT, TRANSPORT)}, child, headless=True)
         service(name, COMPONENT, COMPONENT, site, {"https": (HTTP, HTTP)}, child)
         network.among_members(name, COMPONENT, site, [TRANSPORT], child)
         network.admit_clients(name, COMPONENT, site, [HTTP], child)
         self.endpoint = _endpoint(accounts.current(APP), args, authority)
         self.monitor = _endpoint(accounts.current(MONITOR), args, authority)
+        self.ready = _rotated(name, accounts.current(APP), self.endpoint, args, site, [nodes, renewed], child)
         if args.snapshots:
             snapshots.Schedule(f"{name}-snapshots", args, args.snapshots, site, self.endpoint, made, accounts, child)
         self.watch = Watch(rules=rules(COMPONENT), expectations=(expected(COMPONENT, args.members),))
@@ -110,11 +118,35 @@ def certificate_names(site: Site) -> list[str]:
     return [COMPONENT, f"{COMPONENT}.{site.namespace}", f"{COMPONENT}.{site.namespace}.svc", "localhost"]
 
 
-def _accounts(site: Site, args: settings.Elasticsearch, accounts: Accounts, opts: pulumi.ResourceOptions) -> str:
-    """Make the Secret with the accounts and the scripts' logins, and return its name."""
+def _accounts(site: Site, accounts: Accounts, opts: pulumi.ResourceOptions) -> tuple[str, pulumi.Resource]:
+    """Make the Secret with the accounts and the scripts' logins, and return its name and itself."""
     values = {"users": accounts.users, "users_roles": accounts.users_roles}
     logins = {file: accounts.current(role).login(*options) for file, (role, options) in LOGINS.items()}
-    return secret(COMPONENT, COMPONENT, site, {**values, **logins}, [args.rotation, accounts.users_roles, LOGINS], opts)
+    return renewed_secret(COMPONENT, COMPONENT, site, {**values, **logins}, [list(accounts.by_role), LOGINS], opts)
+
+
+def _rotated(
+    name: str,
+    account: Account,
+    endpoint: Endpoint,
+    args: settings.Elasticsearch,
+    site: Site,
+    after: Sequence[pulumi.Resource],
+    opts: pulumi.ResourceOptions,
+) -> list[pulumi.Resource]:
+    """Wait for each node by itself: each reads its accounts from a file of its own."""
+    login: dict[str, pulumi.Input[str]] = {
+        "curl": account.login("fail", "max-time = 5", ca_file=f"{LOGIN}/ca.crt"),
+        "ca.crt": endpoint.ca or "",
+    }
+    ask = f"curl --config {LOGIN}/curl --output /dev/null"
+    # The certificate names the Service; a node is dialled by its own name.
+    test = " && ".join(
+        f"{ask} --connect-to {COMPONENT}:{HTTP}:{node}.{MEMBERS}:{HTTP} https://{COMPONENT}:{HTTP}/_security/_authenticate"
+        for node in members(args)
+    )
+    placement = args.placement
+    return waiting(name, COMPONENT, args.image, test, login, endpoint, args.rotation, site, opts, after=after, placement=placement)
 
 
 def _endpoint(account: Account, args: settings.Elasticsearch, authority: CertificateAuthority) -> Endpoint:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_random
 
-from components.kube.passwords import account, generations, of_generation
+from components.kube.passwords import account, of_generation
+from settings.backing import Backing
 
 APP = "app"
 """Everything with indices and templates."""
@@ -20,11 +21,11 @@ CA_FILE = "/run/secrets/elasticsearch-tls/ca.crt"
 
 
 class Accounts:
-    """Users by role; each generation of passwords has users of its own, and the one before the current is still let in."""
+    """Users by role; each generation of passwords has users of its own, and the one before the current is let in until it is revoked."""
 
-    def __init__(self, name: str, rotation: int, roles: Sequence[str], opts: pulumi.ResourceOptions) -> None:
-        """Make the passwords of `roles` (of files/elasticsearch/roles.yml) at `rotation`."""
-        used = generations(rotation)
+    def __init__(self, name: str, args: Backing, roles: Sequence[str], opts: pulumi.ResourceOptions) -> None:
+        """Make the passwords of `roles` (of files/elasticsearch/roles.yml) that are let in."""
+        used = args.accepted
         self.by_role = {role: [Account(f"{name}-{role}", role, generation, opts) for generation in used] for role in roles}
 
     def current(self, role: str) -> "Account":

@@ -13,7 +13,7 @@ from components import mqtt_definitions as known
 from components.certificates import CertificateAuthority
 from components.endpoints import ConfigVars, Endpoint
 from components.kube import network, probes
-from components.kube.configuration import config_map, secret
+from components.kube.configuration import config_map, renewed_secret
 from components.kube.passwords import account, of_generation
 from components.kube.workload import (
     Pod,
@@ -28,6 +28,7 @@ from components.kube.workload import (
     stateful_set,
 )
 from components.mqtt_configuration import CLUSTER_DOMAIN, MEMBERS, configuration
+from components.rotation import LOGIN, waiting
 from components.site import Site
 from components.watch import Scrape, Watch, members, rules
 from settings.backing import Mqtt
@@ -91,11 +92,15 @@ class MqttBroker(pulumi.ComponentResource):
     - Devices verify the broker with the stack's own authority (output `mqtt.ca`) and one of `host_names`; inside the
       cluster it is also `mqtt.<namespace>.svc`. Where the load balancer's address is known only afterwards, as in a sandbox, a client
       dials the address and verifies that name.
-    - A new generation of passwords has users of its own, because a reader of the release before must get in again until it is replaced.
+    - A new generation of passwords has users of its own, because a reader of the release before must get in again until it is replaced. The
+      members import them as they run, and delete those that are revoked, which cuts off whoever is still logged in as one.
+    - A device connects under its user name as its client id, or is refused: see `client_ids`.
     - The Erlang cookie is never rotated: members with different cookies do not find each other.
     """
 
     endpoint: MqttEndpoint
+    ready: Sequence[pulumi.Resource]
+    """What has waited until the current generation of users is let in; empty for the first one."""
     watch: Watch
     """Its members' own figures, those of the declared queues one by one."""
     canary: Endpoint | None
@@ -124,9 +129,10 @@ class MqttBroker(pulumi.ComponentResource):
         users = ("app", "accounts", "monitor", *(("canary",) if canary_topic else ()))
         accounts = {user: _Account(f"{name}-{user}", args.rotation, child) for user in users}
         dialled = certificate_names(host_names, site)
+        definitions, renewed = _definitions(name, args, site, accounts, session, canary_topic, child)
         volumes = [
             from_config("config", config_map(COMPONENT, COMPONENT, site, configuration(args, site), child)),
-            from_secret("definitions", _definitions(name, args, site, accounts, session, canary_topic, child)),
+            from_secret("definitions", definitions),
             from_secret("tls", authority.server_secret(name, COMPONENT, dialled, site, child)),
             empty_dir("tmp", "64Mi"),
         ]
@@ -138,7 +144,7 @@ class MqttBroker(pulumi.ComponentResource):
             placement=args.placement,
         )
         claims = [claim("data", args.volume, site)]
-        stateful_set(name, pod, site, keeping_claims(child), replicas=args.members, service_name=MEMBERS, claims=claims)
+        made = stateful_set(name, pod, site, keeping_claims(child), replicas=args.members, service_name=MEMBERS, claims=claims)
 
         inner = {"epmd": (EPMD, EPMD), "distribution": (DISTRIBUTION, DISTRIBUTION)}
         service(f"{name}-members", MEMBERS, COMPONENT, site, inner, child, headless=True)
@@ -159,6 +165,7 @@ class MqttBroker(pulumi.ComponentResource):
             accounts_password=accounts["accounts"].password,
             fingerprint=str(args.rotation),
         )
+        self.ready = _rotated(name, self.endpoint, args, site, [made, renewed], child)
         self.canary = None
         if canary_topic:
             self.canary = Endpoint(
@@ -240,23 +247,37 @@ def _definitions(
     session: MqttSession | None,
     canary_topic: str | None,
     opts: pulumi.ResourceOptions,
-) -> str:
-    """Make the Secret with all that is imported at a start, and return its name."""
+) -> tuple[str, pulumi.Resource]:
+    """Make the Secret with all that is imported at a start, and whenever it changes; return its name and itself."""
     topic = session.topic if session else None
 
-    def files(hashes: Mapping[str, str], monitor: str, client_id: str) -> dict[str, str]:
-        return known.files(known.declared(args.queues, (client_id, topic) if topic else None), hashes, monitor, args.rotation, canary_topic)
+    def files(hashes: Mapping[str, str], monitor: str, client_id: str, rotation: int = args.rotation) -> dict[str, str]:
+        queues = known.declared(args.queues, (client_id, topic) if topic else None)
+        return known.files(queues, hashes, monitor, rotation, canary_topic, args.dropped if rotation > 1 else ())
 
     made = pulumi.Output.all(
         hashes=pulumi.Output.all(**{role: made.hashed for role, made in accounts.items()}),
         monitor=accounts["monitor"].password,
         client_id=session.client_id if session else "",
     ).apply(lambda parts: files(parts["hashes"], parts["monitor"], parts["client_id"]))
-    # The same files with placeholders for what is generated: whatever else is written differently gives the Secret a new name.
-    outline = files(dict.fromkeys(accounts, "hash"), "password", "client")
+    # The same files with placeholders for what is generated, as of the first generation: whatever else is written differently gives the
+    # Secret a new name, and the members new pods; another generation is taken by the pods that run.
+    outline = files(dict.fromkeys(accounts, "hash"), "password", "client", 1)
     values = {file: pulumi.Output.secret(made.apply(lambda content, file=file: content[file])) for file in outline}
     cookie = pulumi_random.RandomPassword(f"{name}-cookie", length=40, special=False, opts=opts).result
-    return secret(COMPONENT, COMPONENT, site, {**values, "cookie": cookie}, [args.rotation, outline], opts)
+    return renewed_secret(COMPONENT, COMPONENT, site, {**values, "cookie": cookie}, outline, opts)
+
+
+def _rotated(
+    name: str, endpoint: MqttEndpoint, args: Mqtt, site: Site, after: Sequence[pulumi.Resource], opts: pulumi.ResourceOptions
+) -> list[pulumi.Resource]:
+    """Wait for the administrator of the current generation: all its users come with one import, which all members share."""
+    password = endpoint.accounts_password or ""
+    said = pulumi.Output.concat('silent\nfail\nmax-time = 5\nuser = "', endpoint.accounts_user, ":", password, '"\n')
+    login = {"curl": pulumi.Output.secret(said)}
+    test = f"curl --config {LOGIN}/curl --output /dev/null http://{COMPONENT}:{MANAGEMENT}/api/whoami"
+    placement = args.placement
+    return waiting(name, COMPONENT, "rabbitmq", test, login, endpoint, args.rotation, site, opts, after=after, placement=placement)
 
 
 def _container(args: Mqtt, site: Site) -> core.v1.ContainerArgs:

@@ -33,6 +33,13 @@ def configuration(args: Mqtt, site: Site) -> dict[str, str]:
         # A large share of a large volume would be an alarm for ever where the claim is still as small as it was made.
         disk_free=min(storage // 5, 2048 * MIB),
     )
-    shipped = {name: (FILES / name).read_text() for name in ("enabled_plugins", "start.sh", "ready.sh", "stop.sh")}
+    names = ("enabled_plugins", "start.sh", "ready.sh", "stop.sh", "switchyard_client_ids.erl")
+    shipped = {name: (FILES / name).read_text() for name in names}
     environment = (FILES / "rabbitmq-env.conf").read_text().replace("${domain}", domain)
-    return {"rabbitmq.conf": filled, "rabbitmq-env.conf": environment, **shipped}
+    return {"rabbitmq.conf": filled, "rabbitmq-env.conf": environment, "advanced.config": _backends(args), **shipped}
+
+
+def _backends(args: Mqtt) -> str:
+    """Return advanced.config: who is asked whether a user may do something. A list of backends can not be said in rabbitmq.conf."""
+    asked = ["rabbit_auth_backend_internal", *(["switchyard_client_ids"] if args.client_ids == "user" else [])]
+    return f"[{{rabbit, [{{auth_backends, [{{rabbit_auth_backend_internal, [{', '.join(asked)}]}}]}}]}}].\n"

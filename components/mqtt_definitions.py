@@ -12,6 +12,8 @@ from urllib.parse import quote
 from components.kube.passwords import account
 from settings.backing import Queue
 
+ROLES = ("app", "accounts", "monitor", "canary")
+"""The stack's own users; each generation of passwords has users of its own."""
 VHOST = "/"
 """The one virtual host."""
 EXCHANGE = "amq.topic"
@@ -19,6 +21,8 @@ EXCHANGE = "amq.topic"
 KEEP_TRYING = -1
 """x-delivery-limit. RabbitMQ 4 drops a message after 20 deliveries unless told otherwise; a reader without its database uses them up."""
 
+STACK = "stack"
+"""Tag of the stack's own users, who may connect under any client id; a device's account must not have it."""
 CLIENT_ID_LENGTH = 23
 """Letters and digits of a consumer's MQTT client id: what MQTT 3.1 lets every broker accept, and nobody can guess."""
 CONSUMER_SESSION = "consumer-session"
@@ -91,28 +95,29 @@ def password_hash(password: str, salt: bytes) -> str:
 def app_user(hashed: str, queues: Sequence[DeclaredQueue], generation: int = 1) -> User:
     """Return the app's user: it reads the declared queues, may bind them to topics, and publishes commands to devices.
 
-    An import leaves users alone that it does not name: those of the generation before can log in until they are deleted in the broker.
+    An import leaves users alone that it does not name: those of the generation before can log in until they are revoked.
     """
     names = "|".join(re.escape(queue.name) for queue in queues)
     own = f"^({names})$" if names else "^$"
     exchange = re.escape(EXCHANGE)
     writes = f"^({exchange}|{names})$" if names else f"^{exchange}$"
-    return User(name=account("app", generation), password_hash=hashed, configure=own, write=writes, read=writes)
+    return User(name=account("app", generation), password_hash=hashed, tags=(STACK,), configure=own, write=writes, read=writes)
 
 
 def accounts_user(hashed: str, generation: int = 1) -> User:
     """Return the user that the app makes devices' accounts with; only administrators may."""
-    return User(name=account("accounts", generation), password_hash=hashed, tags=("administrator",))
+    return User(name=account("accounts", generation), password_hash=hashed, tags=("administrator", STACK))
 
 
 def monitor_user(hashed: str, generation: int = 1) -> User:
     """Return the user of the readiness probe: it sees everything and changes nothing."""
-    return User(name=account("monitor", generation), password_hash=hashed, tags=("monitoring",))
+    return User(name=account("monitor", generation), password_hash=hashed, tags=("monitoring", STACK))
 
 
 def canary_user(hashed: str, topic: str, generation: int = 1) -> User:
     """Return the canary's user: it publishes to its topic, and to no other; it subscribes to nothing."""
-    return User(name=account("canary", generation), password_hash=hashed, write=f"^{re.escape(EXCHANGE)}$", topic=topic)
+    name, exchange = account("canary", generation), f"^{re.escape(EXCHANGE)}$"
+    return User(name=name, password_hash=hashed, tags=(STACK,), write=exchange, topic=topic)
 
 
 def definitions(users: Sequence[User], queues: Sequence[DeclaredQueue]) -> str:
@@ -129,9 +134,17 @@ def definitions(users: Sequence[User], queues: Sequence[DeclaredQueue]) -> str:
 
 
 def files(
-    queues: Sequence[DeclaredQueue], hashes: Mapping[str, str], monitor: str, generation: int = 1, canary_topic: str | None = None
+    queues: Sequence[DeclaredQueue],
+    hashes: Mapping[str, str],
+    monitor: str,
+    generation: int = 1,
+    canary_topic: str | None = None,
+    dropped: Sequence[int] = (),
 ) -> dict[str, str]:
-    """Return the files of the broker's Secret, for the users' password hashes by role and the monitor's password."""
+    """Return the files of the broker's Secret, for the users' password hashes by role and the monitor's password.
+
+    The users of the generations `dropped` are deleted.
+    """
     users = [
         app_user(hashes["app"], queues, generation),
         accounts_user(hashes["accounts"], generation),
@@ -143,6 +156,7 @@ def files(
         "definitions.json": definitions(users, queues),
         "probe": probe(prober, monitor, queues),
         "members": members_probe(prober, monitor),
+        "revoked": "".join(f"{account(role, old)}\n" for old in dropped for role in ROLES),
     }
 
 

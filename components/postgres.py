@@ -1,5 +1,6 @@
 """Postgres under Patroni: one server, or several of which one is the primary and another takes over when it fails."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from pulumi_kubernetes import rbac
 
 from components.endpoints import Endpoint
 from components.kube import network, passwords, probes, workload
-from components.kube.configuration import config_map, secret
+from components.kube.configuration import config_map, renewed_secret
 from components.kube.rights import account, rule
 from components.patroni import DIRECTORY, PORT, REST_PORT, SCOPE, SOCKETS, VOLUME, configuration, passwords_document, shared_memory
+from components.rotation import LOGIN, waiting
 from components.site import Site
 from components.watch import Scrape, Watch, members, rules
 from settings import backing
@@ -33,18 +35,18 @@ PATRONI_OBJECTS = [f"{SCOPE}-{kind}" for kind in ("config", "leader", "failover"
 class Postgres(pulumi.ComponentResource):
     """Patroni with Kubernetes as its store: a StatefulSet, a volume for each member, the app's role and database.
 
-    The Service `postgres` leads to the primary alone. Changed settings and passwords reach the running cluster with the
-    rolling update that they cause: each pod's `start.py` writes them before it starts its server.
+    The Service `postgres` leads to the primary alone. Changed settings reach the running cluster with the rolling update that they cause:
+    each pod's `start.py` writes them before it starts its server. Changed passwords reach it as it runs: `accounts.py` takes them.
     """
 
     endpoint: Endpoint
-    """The app's database. Each generation of its password has a login of its own; the one before works a day longer."""
+    """The app's database. Each generation of its password has a login of its own; the one before works until it is revoked."""
     monitor: Endpoint
     """The same database, with an account that reads figures and no rows of the app's: what an exporter logs in with."""
     watch: Watch
     """Patroni's own figures, and how many members there are; those of the server are an exporter's."""
-    ready: pulumi.Resource
-    """Made once every member is ready: what needs the database, a migration above all, comes after it."""
+    ready: Sequence[pulumi.Resource]
+    """Made once every member is ready, and lets the current login in: what needs the database, a migration above all, comes after it."""
 
     def __init__(self, name: str, args: backing.Postgres, site: Site, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("switchyard:index:Postgres", name, None, opts)
@@ -52,7 +54,7 @@ class Postgres(pulumi.ComponentResource):
         current = {user: passwords.password(f"{name}-{user}", args.rotation, child) for user in ACCOUNTS}
 
         config = config_map("postgres", COMPONENT, site, files(args), child)
-        keys = _passwords(name, args, site, current, child)
+        keys, renewed = _passwords(args, site, current, child)
         rights = account(name, COMPONENT, site, _rules(args.members), child)
         workload.service(name, "postgres", COMPONENT, site, {"postgres": (PORT, PORT)}, child, selector={"role": "primary"})
         ports = {"postgres": (PORT, PORT), "patroni": (REST_PORT, REST_PORT)}
@@ -60,7 +62,7 @@ class Postgres(pulumi.ComponentResource):
         network.admit_clients(name, COMPONENT, site, [PORT], child)
         network.among_members(name, COMPONENT, site, [PORT, REST_PORT], child)
         network.to_api_server(name, COMPONENT, site, child)
-        self.ready = workload.stateful_set(
+        made = workload.stateful_set(
             name,
             _pod(args, site, config, keys),
             site,
@@ -80,6 +82,7 @@ class Postgres(pulumi.ComponentResource):
             version=str(args.major),
             fingerprint=str(args.rotation),
         )
+        self.ready = [made, *_rotated(name, self.endpoint, args, site, [made, renewed], child)]
         self.monitor = replace(self.endpoint, user=passwords.account(MONITOR, args.rotation), password=current[MONITOR])
         self.watch = Watch(
             rules=rules(COMPONENT),
@@ -89,25 +92,50 @@ class Postgres(pulumi.ComponentResource):
         self.register_outputs({"host": self.endpoint.host})
 
 
-def login(args: backing.Postgres) -> str:
+def login(args: backing.Postgres, generation: int | None = None) -> str:
     """Return the name that the app logs in by: the database's owner, and from the second generation on one of its own."""
-    return args.database if args.rotation == 1 else f"{args.database[:57]}_{args.rotation}"
+    generation = generation or args.rotation
+    return args.database if generation == 1 else f"{args.database[:57]}_{generation}"
+
+
+def logins(args: backing.Postgres) -> dict[str, str]:
+    """Return the files that say which generations of logins there are. They are beside the passwords, with which they change."""
+    before = args.accepted[1:]
+    revoked = [name for old in args.dropped for name in (login(args, old), passwords.account(MONITOR, old))] if args.rotation > 1 else []
+    return {
+        "login": login(args),
+        "monitor-login": passwords.account(MONITOR, args.rotation),
+        "login-before": "".join(login(args, one) for one in before),
+        "monitor-before": "".join(passwords.account(MONITOR, one) for one in before),
+        "revoked": ",".join(revoked),
+    }
 
 
 def files(args: backing.Postgres) -> dict[str, str]:
     """Return the members' configuration and scripts, as files of one directory."""
     scripts = {path.name: path.read_text() for path in sorted(FILES.iterdir()) if path.suffix in {".py", ".sql"}}
-    monitor = passwords.account(MONITOR, args.rotation)
     text = yaml.safe_dump(configuration(args), sort_keys=False)
-    return {"10-patroni.yml": text, "owner": args.database, "login": login(args), "monitor-login": monitor, **scripts}
+    return {"10-patroni.yml": text, "owner": args.database, **scripts}
 
 
-def _passwords(name: str, args: backing.Postgres, site: Site, current: dict[str, pulumi.Output[str]], opts: pulumi.ResourceOptions) -> str:
+def _passwords(
+    args: backing.Postgres, site: Site, current: dict[str, pulumi.Output[str]], opts: pulumi.ResourceOptions
+) -> tuple[str, pulumi.Resource]:
+    """Make the Secret with the passwords and who logs in with them; return its name and itself."""
     values: dict[str, pulumi.Input[str]] = {user: current[user] for user in ACCOUNTS if user != "rest"}
     values["20-passwords.yml"] = pulumi.Output.all(**current).apply(passwords_document)
-    if args.rotation > 1:
-        values["superuser-previous"] = passwords.password(f"{name}-superuser", args.rotation - 1, opts)
-    return secret("postgres-passwords", COMPONENT, site, values, args.rotation, opts)
+    return renewed_secret("postgres-passwords", COMPONENT, site, values | logins(args), args.database, opts)
+
+
+def _rotated(
+    name: str, endpoint: Endpoint, args: backing.Postgres, site: Site, after: Sequence[pulumi.Resource], opts: pulumi.ResourceOptions
+) -> list[pulumi.Resource]:
+    """Wait until the primary knows the app's current login."""
+    address = f"host={endpoint.host} user={endpoint.user} dbname={endpoint.database} connect_timeout=3"
+    test = f'PGPASSWORD=$(cat {LOGIN}/password) psql -X -q -w -o /dev/null -d "{address}" -c "SELECT 1"'
+    login = {"password": endpoint.password or pulumi.Output.secret("")}
+    placement = args.placement
+    return waiting(name, COMPONENT, "postgres", test, login, endpoint, args.rotation, site, opts, after=after, placement=placement)
 
 
 def _pod(args: backing.Postgres, site: Site, config: str, keys: str) -> workload.Pod:

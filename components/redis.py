@@ -1,6 +1,7 @@
 """Redis: one Valkey server, for Sidekiq's jobs or as a cache."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pulumi
@@ -8,7 +9,8 @@ from pulumi_kubernetes import core
 
 from components.endpoints import Endpoint
 from components.kube import network, passwords, probes, workload
-from components.kube.configuration import config_map, secret
+from components.kube.configuration import config_map, renewed_secret
+from components.rotation import LOGIN, waiting
 from components.site import Site
 from components.watch import Watch, fact, members, rules
 from settings import backing
@@ -30,11 +32,14 @@ class Redis(pulumi.ComponentResource):
 
     Any other policy makes a cache: nothing is written to disk, and a restart empties it. A second's jobs may be lost when
     the node fails (appendfsync everysec): what must never be lost does not rest on them.
+
+    Another password is taken by the running server: the readiness probe lets it read its accounts again each time.
     """
 
     endpoint: Endpoint
-    """The server, its account `default` and the current password; the generation before it is still accepted."""
-
+    """The server, its account `default` and the current password; the generation before it is accepted until it is revoked."""
+    ready: Sequence[pulumi.Resource]
+    """What has waited until the current password is accepted; empty for the first one."""
     watch: Watch
     """What its rules expect; its figures are an exporter's."""
 
@@ -42,14 +47,16 @@ class Redis(pulumi.ComponentResource):
         super().__init__("switchyard:index:Redis", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         component = f"redis-{instance}"
-        accepted = passwords.accepted(f"{name}-password", args.rotation, child)
+        accepted = passwords.accepted(f"{name}-password", args, child)
+        keepers = passwords.accepted(f"{name}-keeper", args, child)
 
         config = config_map(component, component, site, files(args), child)
-        values = {"password": accepted[0], "users.acl": pulumi.Output.all(*accepted).apply(lambda known: acl(args, known))}
-        keys = secret(f"{component}-password", component, site, values, [args.rotation, acl(args, [])], child)
+        users = pulumi.Output.all(*accepted, *keepers).apply(lambda known: acl(args, known[: len(accepted)], known[len(accepted) :]))
+        values = {"users.acl": users} | {f"keeper-{which}": keepers[min(which, len(keepers) - 1)] for which in (0, 1)}
+        keys, renewed = renewed_secret(f"{component}-password", component, site, values, acl(args, [], []), child)
         network.admit_clients(name, component, site, [PORT], child)
         workload.service(name, component, component, site, {"redis": (PORT, PORT)}, child)
-        workload.stateful_set(
+        made = workload.stateful_set(
             name,
             _pod(component, args, site, config, keys),
             site,
@@ -60,6 +67,19 @@ class Redis(pulumi.ComponentResource):
         )
         self.endpoint = Endpoint(
             service=component, host=component, port=PORT, user="default", password=accepted[0], fingerprint=str(args.rotation)
+        )
+        self.ready = waiting(
+            name,
+            component,
+            "valkey",
+            f'[ "$(REDISCLI_AUTH=$(cat {LOGIN}/password) timeout 5 valkey-cli -h {component} ping)" = PONG ]',
+            {"password": accepted[0]},
+            self.endpoint,
+            args.rotation,
+            site,
+            child,
+            after=[made, renewed],
+            placement=args.placement,
         )
         kept = [fact("switchyard:keeps_jobs", component)] if args.persistent else []
         self.watch = Watch(rules=rules("redis"), expectations=(members(component, 1), *kept))
@@ -101,11 +121,19 @@ def max_memory(args: backing.Redis) -> int:
     return int(bytes_of(args.resources.memory) * args.memory_share)
 
 
-def acl(args: backing.Redis, accepted: list[str]) -> str:
-    """Return the accounts file: `default` with the accepted passwords, as digests. A cache may be emptied, jobs may not."""
+def acl(args: backing.Redis, accepted: Sequence[str], keepers: Sequence[str]) -> str:
+    """Return the accounts file, with the accepted passwords as digests. A cache may be emptied, jobs may not.
+
+    `default` is the app's; `keeper` is the probes', which ask for a sign of life and let the server read this file again.
+    """
     forbidden = [*FORBIDDEN, *(["flushdb"] if args.persistent else [])]
-    digests = [f"#{hashlib.sha256(password.encode()).hexdigest()}" for password in accepted]
-    return " ".join(["user default on", *digests, "~* &* +@all", *(f"-{command}" for command in forbidden)]) + "\n"
+    app = ["user default on", *map(_digest, accepted), "~* &* +@all", *(f"-{command}" for command in forbidden)]
+    keeper = ["user keeper on", *map(_digest, keepers), "-@all +ping +acl|load"]
+    return " ".join(app) + "\n" + " ".join(keeper) + "\n"
+
+
+def _digest(password: str) -> str:
+    return f"#{hashlib.sha256(password.encode()).hexdigest()}"
 
 
 def _pod(component: str, args: backing.Redis, site: Site, config: str, keys: str) -> workload.Pod:

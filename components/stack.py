@@ -118,7 +118,7 @@ class Stack(pulumi.ComponentResource):
     def _postgres(self, args: Settings, site: Site, secrets: Secrets) -> None:
         if args.postgres.where == "cluster":
             made = Postgres("postgres", args.postgres, site, self.child)
-            self.ready.append(made.ready)
+            self.ready += made.ready
             self.watched.append(made.watch)
             self.asked["postgres"] = made.monitor
             self._uses(made.endpoint, postgres_vars(made.endpoint, args.postgres.config_var))
@@ -132,6 +132,7 @@ class Stack(pulumi.ComponentResource):
             name = f"redis-{instance}"
             if said.where == "cluster":
                 made = Redis(name, instance, said, site, self.child)
+                self.ready += made.ready
                 self.watched.append(made.watch)
                 self.asked[name] = made.endpoint
                 self._uses(made.endpoint, redis_vars(made.endpoint, said.config_var))
@@ -147,6 +148,7 @@ class Stack(pulumi.ComponentResource):
                 "mqtt", args.mqtt, site, args.device_host_names, self._authority(site), session, self.child, canary_topic=topic
             )
             self.canary = broker.canary
+            self.ready += broker.ready
             self.watched.append(broker.watch)
             self._uses(broker.endpoint, broker.endpoint.config_vars(args.mqtt))
             return broker
@@ -166,6 +168,7 @@ class Stack(pulumi.ComponentResource):
     def _elasticsearch(self, args: Settings, site: Site, secrets: Secrets) -> None:
         if args.elasticsearch.where == "cluster":
             made = Elasticsearch("elasticsearch", args.elasticsearch, site, self._authority(site), secrets, self.child)
+            self.ready += made.ready
             self.watched.append(made.watch)
             self.asked["elasticsearch"] = made.monitor
             self._uses(made.endpoint, elasticsearch_vars(made.endpoint, args.elasticsearch.config_var))

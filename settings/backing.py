@@ -59,6 +59,22 @@ class Backing(Model):
     """Who runs it."""
     external: External | None = None
     """Where it is when it is external."""
+    rotation: int = Field(default=1, ge=1)
+    """The generation of its passwords: one more makes new ones, which running servers take beside those before.
+    `./sy rotate` raises it."""
+    revoked: int = Field(default=0, ge=0)
+    """The newest generation of passwords that nobody is let in with any more; `./sy rotate` raises it once all clients have the next one.
+    Of those that are not revoked, the two newest are let in."""
+
+    @property
+    def accepted(self) -> list[int]:
+        """The generations of passwords that clients may log in with: the current one, then the one before it, unless it is revoked."""
+        return [generation for generation in (self.rotation, self.rotation - 1) if generation > self.revoked]
+
+    @property
+    def dropped(self) -> list[int]:
+        """The generations whose accounts are taken away: those before the accepted ones."""
+        return list(range(1, min(self.accepted)))
 
 
 class Volume(Model):
@@ -89,8 +105,6 @@ class Postgres(Backing):
     """What each member asks for."""
     placement: Placement | None = None
     """Onto which nodes it goes; None: as the stack's `placement` says."""
-    rotation: int = Field(default=1, ge=1)
-    """Raise it to generate new passwords."""
 
 
 class Redis(Backing):
@@ -108,8 +122,6 @@ class Redis(Backing):
     """What it asks for."""
     placement: Placement | None = None
     """Onto which nodes it goes; None: as the stack's `placement` says."""
-    rotation: int = Field(default=1, ge=1)
-    """Raise it to generate a new password."""
 
     @property
     def persistent(self) -> bool:
@@ -148,6 +160,9 @@ class Mqtt(Backing):
     """How long the broker keeps the session of a client that is away."""
     allow_from: list[Cidr] = ["0.0.0.0/0"]
     """Where devices may come from."""
+    client_ids: Literal["user", "any"] = "user"
+    """What a device may call itself when it connects. user: by its user name alone, so nobody can cut another one off, as a broker does
+    with the first of two clients that share an id; any: as it likes, while lamps are moved whose accounts are called otherwise."""
     host_names: list[str] = []
     """Names that devices dial, for the certificate; none: `mqtt.<domain>`."""
     annotations: dict[str, str] = {}
@@ -165,5 +180,3 @@ class Mqtt(Backing):
     """What each member asks for."""
     placement: Placement | None = None
     """Onto which nodes it goes; None: as the stack's `placement` says."""
-    rotation: int = Field(default=1, ge=1)
-    """Raise it to generate new passwords, for users of a new name; delete those of the generation before in the broker afterwards."""

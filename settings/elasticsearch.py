@@ -122,8 +122,6 @@ class Elasticsearch(Backing):
     """What each node asks for."""
     placement: Placement | None = None
     """Onto which nodes it goes; None: as the stack's `placement` says."""
-    rotation: int = Field(default=1, ge=1)
-    """Raise it to generate new passwords."""
 
     @property
     def image(self) -> str:

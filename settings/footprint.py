@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from settings import rotation
 from settings.app import Process
 from settings.elasticsearch import SNAPSHOT_JOB
 from settings.problems import Path
@@ -123,6 +124,9 @@ def _app(settings: "Settings") -> Iterator[Footprint]:
         yield _process(name, process, ("processes", name))
     for name, schedule in settings.schedules.items():
         yield _part(name, 0, 1, schedule.resources, ("schedules", name))
+    for path, service in rotation.services(settings).items():
+        if service.rotation > 1:
+            yield _part(rotation.job_name(rotation.component_of(path)), 0, 1, rotation.WAITING, path)
     if settings.restart.processes:
         yield _part(RESTART, 0, 1, settings.restart.resources, ("restart",))
 

@@ -26,6 +26,7 @@ from settings import (
     neighbours,
     own_files,
     restart,
+    rotation,
     wiring,
 )
 from settings.errors import SettingsError
@@ -154,7 +155,20 @@ def _cut(tree: Any, path: Path) -> Any:
 
 
 def _cross_checks(settings: Settings) -> list[Problem]:
-    checks = (wiring, external, capacity, elasticsearch_checks, logs, metrics_checks, grafana, alerts, canary, restart, edge_checks)
+    checks = (
+        wiring,
+        external,
+        capacity,
+        elasticsearch_checks,
+        logs,
+        metrics_checks,
+        grafana,
+        alerts,
+        canary,
+        restart,
+        edge_checks,
+        rotation,
+    )
     return [problem for check in checks for problem in check.problems(settings)]
 
 

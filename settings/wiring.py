@@ -15,6 +15,7 @@ OWN_NAMES = (
     "consumer",
     "release",
     "app",
+    *(f"{service}-rotation" for service in ("postgres", "mqtt", "elasticsearch")),
     "postgres",
     "postgres-members",
     "mqtt",
@@ -113,7 +114,7 @@ def _queues(settings: "Settings") -> Iterator[Problem]:
 def _names(settings: "Settings") -> Iterator[Problem]:
     groups = {"web": settings.web, "sidekiq": settings.sidekiq, "processes": settings.processes, "schedules": settings.schedules}
     taken = dict.fromkeys(OWN_NAMES, "Switchyard itself") | {
-        f"redis-{name}{end}": f"redis.{name}" for name in settings.redis for end in ("", "-exporter", "-members")
+        f"redis-{name}{end}": f"redis.{name}" for name in settings.redis for end in ("", "-exporter", "-members", "-rotation")
     }
     for group, members in groups.items():
         for name in members:

@@ -50,3 +50,20 @@ def secret(
     full = f"{name}-{digest(fingerprint, sorted(values))}"
     core.v1.Secret(full, metadata=metadata(component, site, full), string_data=dict(values), immutable=True, opts=opts)
     return full
+
+
+def renewed_secret(
+    name: str,
+    component: str,
+    site: Site,
+    values: Mapping[str, pulumi.Input[str]],
+    fingerprint: object,
+    opts: pulumi.ResourceOptions,
+) -> tuple[str, core.v1.Secret]:
+    """Make a Secret whose values change under running pods, and return its name and itself.
+
+    For a server's accounts: the kubelet writes the new files within two minutes, and a script in the pod lets the server read them. So a
+    rotation restarts no server. `fingerprint` is what the values are besides passwords: where that changes, the pods are replaced.
+    """
+    full = f"{name}-{digest(fingerprint, sorted(values))}"
+    return full, core.v1.Secret(full, metadata=metadata(component, site, full), string_data=dict(values), opts=opts)

@@ -3,6 +3,8 @@
 import pulumi
 import pulumi_random
 
+from settings.backing import Backing
+
 
 def password(name: str, generation: int, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
     """Make the password of one generation: 32 letters and digits, which need no quoting in an address or a file.
@@ -30,11 +32,6 @@ def account(role: str, generation: int) -> str:
     return of_generation(role, generation)
 
 
-def generations(rotation: int) -> list[int]:
-    """Return the generations that are in use at `rotation`: the current one, then the one before it if there was any."""
-    return [generation for generation in (rotation, rotation - 1) if generation >= 1]
-
-
-def accepted(name: str, rotation: int, opts: pulumi.ResourceOptions) -> list[pulumi.Output[str]]:
-    """Make the passwords that are in use at `rotation`: the current one, then the one before it if there was any."""
-    return [password(name, generation, opts) for generation in generations(rotation)]
+def accepted(name: str, args: Backing, opts: pulumi.ResourceOptions) -> list[pulumi.Output[str]]:
+    """Make the passwords that a server lets in: the current one, then the one before it, unless it is revoked."""
+    return [password(name, generation, opts) for generation in args.accepted]

@@ -188,6 +188,8 @@ ASKED = ("httpGet", "tcpSocket", "exec")
 """The ways in which a probe may ask."""
 THROTTLED = {"grafana"}
 """What has a limit of processor time: people look at it, and no alarm passes through it."""
+RENEWED = ("postgres-passwords-", "redis-jobs-password-", "redis-cache-password-", "mqtt-", "elasticsearch-")
+"""Accounts of servers, which take other passwords as they run; and what shares a beginning with them."""
 READ_BY_THE_KUBELET = {"registry-login"}
 """No container reads it: components/registry.py says why it changes in place."""
 PUBLIC_SERVICES = {"mqtt-public"}
@@ -246,6 +248,12 @@ def rendered(name: str) -> Rendered:
     settings = resolve(name, said)
     given = {key: value for key, value in SECRETS.items() if key in settings.secret_names()}
     return Rendered(name, settings, render(name, said, given))
+
+
+def migration(stack: Rendered) -> Registered:
+    """Return the Job that migrates the schema; a rotation has Jobs of its own."""
+    [job] = [one for one in stack.of("Job") if one.kube_name.startswith("release-")]
+    return job
 
 
 def templates(stack: Rendered) -> list[PodTemplate]:
@@ -481,13 +489,33 @@ class TestObjects:
 
     def test_configuration_never_changes_under_a_running_pod(self, stack: Rendered) -> None:
         for one in stack.of("Secret", "ConfigMap"):
-            if one.kube_name in READ_BY_THE_KUBELET:
+            if one.kube_name in READ_BY_THE_KUBELET or one.kube_name.startswith(RENEWED):
                 continue
             assert one.inputs["immutable"] is True, one.name
             if one.kube_name.startswith(tuple(MUTABLE_NAME)):
                 continue
             assert re.search(r"-[0-9a-f]{10}$", one.kube_name), one.kube_name
             assert one.name.endswith(one.kube_name), "the digest must be in the Pulumi name too"
+
+    def test_accounts_of_a_server_change_under_it_and_keep_their_name(self) -> None:
+        def accounts(name: str) -> dict[str, set[str]]:
+            secrets = rendered(name).of("Secret")
+            found = [one for one in secrets if one.kube_name.startswith(RENEWED) and not one.inputs.get("immutable")]
+            return {one.kube_name: set(one.inputs["stringData"]) for one in found}
+
+        # A key that appears or disappears would be another Secret, and another Secret restarts the server.
+        assert len(accounts("sandbox")) == 4
+        assert accounts("sandbox") == accounts("rotated")
+
+    def test_a_rotation_restarts_no_server(self) -> None:
+        def pods(resources: list[Registered]) -> dict[str, Any]:
+            servers = ("postgres", "redis-jobs", "mqtt", "elasticsearch")
+            sets = [one for one in resources if one.kind == "StatefulSet" and one.kube_name in servers]
+            return {one.kube_name: one.inputs["spec"]["template"] for one in sets}
+
+        before = pods(render("rotated", {"tier": "sandbox"}))
+        assert len(before) == 4
+        assert before == pods(rendered("rotated").resources)
 
     def test_every_component_names_its_children_after_itself(self, stack: Rendered) -> None:
         for one in stack.resources:
@@ -543,19 +571,24 @@ class TestSecretsStaySecret:
 
 class TestRelease:
     def test_nothing_of_the_app_starts_before_the_migration_has_succeeded(self, stack: Rendered) -> None:
-        [job] = stack.of("Job")
+        job = migration(stack)
         image = stack.settings.images.reference("lamp")
         for pod in templates(stack):
             if pod.owner is not job and pod.spec["containers"][0]["image"] == image:
                 assert job.name in pod.owner.depends_on, pod.owner.name
 
     def test_the_migration_waits_for_the_database_of_the_stack(self, stack: Rendered) -> None:
-        [job] = stack.of("Job")
+        job = migration(stack)
         if stack.settings.postgres.where == "cluster":
             assert "postgres" in job.depends_on
 
+    def test_the_migration_waits_until_every_server_lets_its_new_login_in(self) -> None:
+        waiting = {one.name for one in rendered("rotated").of("Job") if "-rotation-" in one.kube_name}
+        assert len(waiting) == 4
+        assert waiting <= set(migration(rendered("rotated")).depends_on)
+
     def test_a_migration_is_tried_again_by_the_next_up_and_named_after_its_release(self, stack: Rendered) -> None:
-        [job] = stack.of("Job")
+        job = migration(stack)
         assert job.inputs["metadata"]["annotations"]["pulumi.com/replaceUnready"] == "true"
         assert re.fullmatch(r"release-[0-9a-f]{10}", job.kube_name)
         assert "ttlSecondsAfterFinished" not in job.inputs["spec"]

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from components import elasticsearch_configuration
-from components.kube.passwords import account, generations
+from components.kube.passwords import account
 from components.site import Site
 from settings import SettingsError, resolve
 from settings.elasticsearch import Elasticsearch
@@ -198,8 +198,9 @@ def test_the_monitors_account_reads_figures_of_all_and_documents_of_none() -> No
 
 
 def test_the_account_of_the_generation_before_is_still_let_in() -> None:
-    assert [account("app", generation) for generation in generations(1)] == ["app"]
-    assert [account("app", generation) for generation in generations(3)] == ["app-3", "app-2"]
+    assert [account("app", generation) for generation in said().accepted] == ["app"]
+    assert [account("app", generation) for generation in said(rotation=3).accepted] == ["app-3", "app-2"]
+    assert [account("app", generation) for generation in said(rotation=3, revoked=2).accepted] == ["app-3"]
 
 
 def test_only_nodes_that_were_never_in_a_cluster_may_form_one() -> None:

@@ -118,7 +118,7 @@ def test_an_app_without_queues_only_publishes():
 
 def test_only_the_accounts_user_is_an_administrator():
     users = {user["name"]: user["tags"] for user in definitions([])["users"]}
-    assert users == {"app": [], "accounts": ["administrator"], "monitor": ["monitoring"]}
+    assert users == {"app": ["stack"], "accounts": ["administrator", "stack"], "monitor": ["monitoring", "stack"]}
 
 
 def test_the_probe_asks_for_every_queue_and_binding():
@@ -208,7 +208,7 @@ def in_mqtt_mode():
 
 def test_the_secret_holds_hashes_and_never_the_apps_password(plain):
     content = named(plain, "Secret", "mqtt").inputs["stringData"]
-    assert set(content) == {"definitions.json", "probe", "members", "cookie"}
+    assert set(content) == {"definitions.json", "probe", "members", "revoked", "cookie"}
     assert SENTINEL not in content["definitions.json"]
     users = {user["name"]: user["password_hash"] for user in json.loads(content["definitions.json"])["users"]}
     assert users["app"] == known.password_hash(f"{SENTINEL}mqtt-app-password", hashlib.sha256(b"mqtt-app-salt").digest()[:4])
@@ -222,7 +222,7 @@ def test_a_consumers_session_is_declared_before_it_connects(in_mqtt_mode):
 
 def test_a_rotation_gives_new_passwords_and_keeps_the_cookie(plain):
     rotated = rendered(mqtt={"rotation": 2})
-    assert named(rotated, "Secret", "mqtt").name != named(plain, "Secret", "mqtt").name
+    assert named(rotated, "Secret", "mqtt").name == named(plain, "Secret", "mqtt").name
     assert rotated["RandomPassword", "mqtt-app-password-2"].inputs["keepers"] == {"rotation": "2"}
     assert "keepers" not in rotated["RandomPassword", "mqtt-cookie"].inputs
 
@@ -240,6 +240,23 @@ def test_a_rotation_leaves_the_users_alone_that_readers_of_the_release_before_lo
     config = named(rotated, "Secret", "app-config").inputs["stringData"]
     assert config["AMQP_URL"].startswith("amqp://app-2:")
     assert config["MQTT_MANAGEMENT_URL"].startswith("http://accounts-2:")
+
+
+def test_users_are_deleted_that_are_revoked_and_those_of_the_generation_before_are_not():
+    def revoked(**said):
+        return named(rendered(mqtt=said), "Secret", "mqtt").inputs["stringData"]["revoked"].split()
+
+    assert revoked(rotation=2) == []
+    assert revoked(rotation=2, revoked=1) == ["app", "accounts", "monitor", "canary"]
+    assert revoked(rotation=3) == ["app", "accounts", "monitor", "canary"]
+    assert revoked(rotation=3, revoked=2)[4:] == ["app-2", "accounts-2", "monitor-2", "canary-2"]
+
+
+@pytest.mark.parametrize(("client_ids", "asked"), [("user", True), ("any", False)])
+def test_a_device_calls_itself_by_its_user_name_unless_said_otherwise(client_ids, asked):
+    said = configuration(broker(client_ids=client_ids), site())["advanced.config"]
+    assert ("rabbit_auth_backend_internal, switchyard_client_ids" in said) == asked
+    assert said.startswith("[{rabbit, [{auth_backends, [{rabbit_auth_backend_internal, [rabbit_auth_backend_internal")
 
 
 def test_the_disk_alarm_of_a_volume_fits_one_that_was_made_smaller():

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from components import patroni
-from components.postgres import ACCOUNTS, files, login
+from components.postgres import ACCOUNTS, files, login, logins
 from settings.backing import Postgres, Volume
 from settings.types import Resources, bytes_of
 from tests.unit.rendering import SENTINEL, Registered, render
@@ -94,7 +94,20 @@ def test_each_generation_of_the_password_has_a_login_of_its_own(rotation, expect
 def test_every_password_file_that_the_script_reads_is_in_the_pod():
     script = files(database())["accounts.sql"]
     read = set(re.findall(r"`cat /etc/patroni/([a-z-]+)`", script))
-    assert read == {"owner", "login", "monitor-login", *ACCOUNTS} - {"rest"}
+    assert read == {"owner", *logins(database()), *ACCOUNTS} - {"rest"}
+
+
+def test_the_login_before_is_let_in_until_it_is_revoked():
+    said = logins(database(database="lamp", rotation=3))
+    assert (said["login"], said["login-before"], said["monitor-before"], said["revoked"]) == (
+        "lamp_3",
+        "lamp_2",
+        "monitor-2",
+        "lamp,monitor",
+    )
+    done = logins(database(database="lamp", rotation=2, revoked=1))
+    assert (done["login"], done["login-before"], done["revoked"]) == ("lamp_2", "", "lamp,monitor")
+    assert logins(database(database="lamp"))["revoked"] == ""
 
 
 @pytest.fixture(scope="module")
@@ -129,16 +142,9 @@ def test_the_role_is_patronis_to_write(rendered):
     assert "role" not in made.inputs["spec"]["selector"]["matchLabels"]
 
 
-def test_a_rotation_keeps_the_password_before_it(rendered):
-    first, second, third = ({one.name for one in rendered[r] if one.kind == "RandomPassword"} for r in (1, 2, 3))
-    assert "postgres-superuser-1" in first & second
-    assert "postgres-superuser-2" in second & third
-    assert "postgres-superuser-1" not in third
-
-
-def test_a_rotation_gives_the_pods_a_secret_of_another_name(rendered):
+def test_a_rotation_renews_the_secret_under_the_pods(rendered):
     names = {one.kube_name for rotation in rendered.values() for one in of(rotation, "Secret") if one.name.startswith("postgres-passwords")}
-    assert len(names) == len(rendered)
+    assert len(names) == 1
 
 
 def test_patroni_may_change_no_config_map_but_its_own(rendered):

@@ -40,17 +40,23 @@ def test_data_takes_its_share_of_the_memory(memory):
 
 @pytest.mark.parametrize("command", ["flushall", "flushdb", "config", "debug", "shutdown", "replicaof"])
 def test_the_app_may_not_lose_the_jobs(command):
-    assert f"-{command}" in acl(JOBS, ["x"]).split()
+    assert f"-{command}" in acl(JOBS, ["x"], ["y"]).splitlines()[0].split()
 
 
 def test_a_cache_may_be_cleared():
-    assert "-flushdb" not in acl(CACHE, ["x"]).split()
+    assert "-flushdb" not in acl(CACHE, ["x"], ["y"]).splitlines()[0].split()
 
 
 def test_passwords_are_digests_and_both_generations_are_accepted():
-    words = acl(JOBS, ["new", "old"]).split()
+    words = acl(JOBS, ["new", "old"], ["keeper"]).splitlines()[0].split()
     assert [word for word in words if word.startswith("#")] == [f"#{hashlib.sha256(word).hexdigest()}" for word in (b"new", b"old")]
     assert not [word for word in words if word.startswith(">") or word == "nopass"]
+
+
+def test_the_probes_account_reads_no_key_and_may_only_let_the_accounts_be_read_again():
+    name, *words = acl(JOBS, ["app"], ["new", "old"]).splitlines()[1].split()[1:]
+    assert name == "keeper" and [word for word in words if word[0] not in "#"] == ["on", "-@all", "+ping", "+acl|load"]
+    assert len([word for word in words if word.startswith("#")]) == 2
 
 
 @pytest.fixture(scope="module")

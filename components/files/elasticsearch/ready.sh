@@ -1,7 +1,17 @@
 #!/bin/sh
 # Ready means joined, and after a start also recovered: a rolling update goes on to the next node only then. It fails while there is
 # no elected master.
-health=$(curl --config /run/secrets/elasticsearch/probe "https://localhost:9200/_cluster/health?timeout=2s") || exit 1
+config=/usr/share/elasticsearch/config
+# A rotation renews the Secret while the server runs, which reads its accounts again when their files change. Until it has, it is asked as
+# the user before, whose login lies beside the files that it has read.
+said=$(readlink -f /run/secrets/elasticsearch/..data)
+for file in users users_roles; do
+    [ "$(cat "$said/$file")" = "$(cat $config/$file)" ] && continue
+    echo "other accounts are said: $file"
+    cp "$said/$file" "$config/$file.next" && mv "$config/$file.next" "$config/$file"
+done
+health=$(curl --config "$said/probe" "https://localhost:9200/_cluster/health?timeout=2s") && cp "$said/probe" $config/probe ||
+    health=$(curl --config $config/probe "https://localhost:9200/_cluster/health?timeout=2s") || exit 1
 [ -e /tmp/recovered ] && exit 0
 case $health in
 *'"status":"green"'*) ;;

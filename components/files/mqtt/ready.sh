@@ -1,13 +1,35 @@
 #!/bin/sh
 # Ready means: every declared queue and every binding is there, so no device is let in whose message would reach no queue.
 # Alarms (memory, disk) are not asked: they stop publishers by themselves, and readers must get in to drain the queues.
-probe=/run/secrets/mqtt/probe
-curl --config "$probe" && exit 0
+# $1: how many members there are.
+imported=/tmp/imported
+# The kubelet puts another folder in the place of this one when the Secret has changed: one that is read from is whole.
+said=$(readlink -f /run/secrets/mqtt/..data)
+same() { [ "$(cat "$said/$1")" = "$(cat "$imported/$1" 2>/dev/null)" ]; }
+
+# A rotation renews the Secret while the server runs. Until the new users are imported the server is asked as the one before.
+if ! same definitions.json; then
+    echo "other definitions are said: importing them"
+    rabbitmqctl --quiet import_definitions "$said/definitions.json" &&
+        cp "$said/probe" "$said/members" $imported/ && cp "$said/definitions.json" $imported/
+fi
+if ! same revoked; then
+    users=$(rabbitmqctl --quiet --no-table-headers list_users) && {
+        while read -r user; do
+            # A device may be called so: the stack's own users carry its tag. Deleted, a user is cut off as well.
+            echo "$users" | grep -q "^$user	\[.*stack" || continue
+            echo "user $user is revoked: deleting it"
+            rabbitmqctl --quiet delete_user "$user" || exit 1
+        done <"$said/revoked"
+    } && cp "$said/revoked" $imported/
+fi
+
+curl --config $imported/probe && exit 0
 
 # Something declared is missing although all members are there: a session expired, or somebody deleted it. Declare it again.
-joined=$(curl --config /run/secrets/mqtt/members | grep -o '"name"' | wc -l)
+joined=$(curl --config $imported/members | grep -o '"name"' | wc -l)
 if [ "$joined" -ge "$1" ]; then
     echo "a declared queue or binding is missing: importing the definitions again"
-    rabbitmqctl --quiet import_definitions /run/secrets/mqtt/definitions.json && exec curl --config "$probe"
+    rabbitmqctl --quiet import_definitions "$said/definitions.json" && exec curl --config $imported/probe
 fi
 exit 1

@@ -19,6 +19,11 @@ SELECT pg_advisory_lock(hashtext('switchyard accounts'));
 \set superuser `cat /etc/patroni/superuser`
 \set replication `cat /etc/patroni/replication`
 \set rewind `cat /etc/patroni/rewind`
+-- Of the generation before, which is let in until it is revoked; empty where there is none.
+\set login_before `cat /etc/patroni/login-before`
+\set monitor_before `cat /etc/patroni/monitor-before`
+-- Separated by commas.
+\set revoked `cat /etc/patroni/revoked`
 
 SELECT format('CREATE ROLE %I NOLOGIN', role)
 FROM unnest(ARRAY[:'owner', :'login']) AS role
@@ -32,10 +37,10 @@ SELECT format(statement, :'owner', :'login')
 FROM unnest(ARRAY['GRANT %1$I TO %2$I', 'ALTER ROLE %2$I SET role = %1$I']) AS statement
 WHERE :'owner' <> :'login' \gexec
 
--- Other generations may log in for one more day: their clients are being replaced now.
+-- Later generations, where a rotation was taken back, may log in for one more day: their clients are being replaced now.
 SELECT format('ALTER ROLE %I VALID UNTIL %L', rolname, now() + interval '1 day')
 FROM pg_roles
-WHERE rolcanlogin AND rolname <> :'login' AND coalesce(rolvaliduntil, 'infinity') = 'infinity'
+WHERE rolcanlogin AND rolname NOT IN (:'login', :'login_before') AND coalesce(rolvaliduntil, 'infinity') = 'infinity'
   AND (rolname = :'owner' OR (starts_with(rolname, :'owner' || '_') AND substr(rolname, length(:'owner') + 2) ~ '^[0-9]+$')) \gexec
 
 SELECT format('CREATE DATABASE %I OWNER %I', :'owner', :'owner')
@@ -48,9 +53,15 @@ SELECT format('ALTER ROLE %I LOGIN PASSWORD %L VALID UNTIL ''infinity'' CONNECTI
 SELECT format('GRANT pg_monitor TO %I', :'monitor_login') \gexec
 SELECT format('ALTER ROLE %I VALID UNTIL %L', rolname, now() + interval '1 day')
 FROM pg_roles
-WHERE rolname ~ '^monitor(-[0-9]+)?$' AND rolname <> :'monitor_login' AND coalesce(rolvaliduntil, 'infinity') = 'infinity' \gexec
+WHERE rolname ~ '^monitor(-[0-9]+)?$' AND rolname NOT IN (:'monitor_login', :'monitor_before') AND coalesce(rolvaliduntil, 'infinity') = 'infinity' \gexec
 
 -- Patroni makes these after its bootstrap; over older data they only get their passwords.
 SELECT format('ALTER ROLE %I PASSWORD %L', rolname, password)
 FROM (VALUES ('postgres', :'superuser'), ('replicator', :'replication'), ('rewind', :'rewind')) AS patroni(name, password)
 JOIN pg_roles ON rolname = name \gexec
+
+-- Nobody logs in as those that are revoked, and whoever has is cut off. The first of them may own the database all the same.
+SELECT format('ALTER ROLE %I NOLOGIN', rolname)
+FROM pg_roles
+WHERE rolcanlogin AND rolname = ANY (string_to_array(:'revoked', ',')) \gexec
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY (string_to_array(:'revoked', ','));

@@ -24,10 +24,11 @@ def main() -> None:
     data = Path(settings["postgresql"]["data_dir"])
     take(data)
     update_settings(settings)
-    update_passwords()
     address = os.environ["PATRONI_KUBERNETES_POD_IP"]
     os.environ["PATRONI_RESTAPI_CONNECT_ADDRESS"] = f"{address}:8008"
     os.environ["PATRONI_POSTGRESQL_CONNECT_ADDRESS"] = f"{address}:5432"
+    # Beside Patroni, for as long as the container lives.
+    subprocess.Popen([sys.executable, str(CONFIG / "accounts.py"), "watch"])
     os.execvp("patroni", ["patroni", str(CONFIG)])
 
 
@@ -69,34 +70,12 @@ def update_settings(settings: dict[str, Any]) -> None:
     print(f"settings: {said[-1] if said else 'nothing said'}", flush=True)
 
 
-def update_passwords() -> None:
-    """Give the running primary new passwords, with the superuser's previous one, before this pod needs the new ones.
-
-    Without a reachable primary nothing is lost: whoever becomes primary sets them itself (accounts.py).
-    """
-    previous = CONFIG / "superuser-previous"
-    if not previous.exists() or _log_in(CONFIG / "superuser", "-c", "SELECT 1"):
-        return
-    done = _log_in(previous, "-f", str(CONFIG / "accounts.sql"))
-    print(f"passwords: {'set in the running primary' if done else 'left to the primary'}", flush=True)
-
-
 def _locked(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
-
-
-def _log_in(password: Path, *arguments: str) -> bool:
-    with tempfile.NamedTemporaryFile("w") as passfile:
-        passfile.write(f"postgres:5432:*:postgres:{password.read_text().strip()}\n")
-        passfile.flush()
-        address = "host=postgres user=postgres dbname=postgres connect_timeout=3"
-        environment = os.environ | {"PGPASSFILE": passfile.name}
-        words = ["psql", "-X", "-q", "-w", "-o", "/dev/null", "-d", address, *arguments]
-        return subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
 if __name__ == "__main__":
