@@ -168,7 +168,7 @@ class TestSnapshots:
         said = {"tier": "sandbox", "metrics": {"where": "cluster"}}
         stack = Rendered("sandbox", resolve("sandbox", said), render("sandbox", said))
         [pod] = [pod for pod in templates(stack) if pod.component == "elasticsearch"]
-        [exporter] = [one for one in pod.spec["containers"] if one["name"] == "volume"]
+        [exporter] = [one for one in pod.spec["initContainers"] if one["name"] == "volume"]
         assert {mount["name"] for mount in exporter["volumeMounts"]} == {"data", "snapshots"}
         [included] = [word.partition("=")[2] for word in exporter["command"] if "mount-points-include" in word]
         assert all(re.fullmatch(included, mount["mountPath"]) for mount in exporter["volumeMounts"])
