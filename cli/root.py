@@ -23,6 +23,7 @@ GROUPS = {
         "ready": ("cli.ready:command", "Say what a new stack still needs, until nothing is left."),
         "deploy": ("cli.deploy:deploy", "Let a stack run another image of the app."),
         "promote": ("cli.deploy:promote", "Deploy to a stack the image that another one runs."),
+        "rotate": ("cli.rotate:command", "Give servers other passwords, without an outage."),
         "open": ("cli.open:command", "Forward a port of this machine to a page of a stack: Grafana, RabbitMQ, the app."),
         "fall": ("cli.stacks:fall", "Let the demo's lamp fall once more, and read its alert back."),
         "secret": ("cli.stacks:secret", "Print a password or another config var of the app."),

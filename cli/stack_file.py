@@ -14,7 +14,7 @@ INDENT = 2
 _compose: Callable[[str], Any] = yaml.compose  # pyright: ignore[reportUnknownMemberType]
 
 
-def with_value(text: str, path: Sequence[str], value: str | bool) -> str:
+def with_value(text: str, path: Sequence[str], value: str | bool | int) -> str:
     """Return `text` with the value at `path`, a chain of keys; UserError when the file is written so that this can not be done."""
     node = _compose(text)
     changed = _changed(text, node, path, value) if isinstance(node, yaml.MappingNode) else _block(path, value, 0) + "\n" + text
@@ -26,7 +26,7 @@ def with_value(text: str, path: Sequence[str], value: str | bool) -> str:
     return changed
 
 
-def _changed(text: str, node: yaml.MappingNode, path: Sequence[str], value: str | bool) -> str:
+def _changed(text: str, node: yaml.MappingNode, path: Sequence[str], value: str | bool | int) -> str:
     pairs = cast("list[tuple[Any, Any]]", node.value)
     found = next((inner for key, inner in pairs if key.value == path[0]), None)
     if found is None:
@@ -38,7 +38,7 @@ def _changed(text: str, node: yaml.MappingNode, path: Sequence[str], value: str 
     return f"{text[:start]}{'' if text[start - 1 : start].isspace() else ' '}{said}{text[end:]}"
 
 
-def _added(text: str, node: yaml.MappingNode, path: Sequence[str], value: str | bool) -> str:
+def _added(text: str, node: yaml.MappingNode, path: Sequence[str], value: str | bool | int) -> str:
     if node.flow_style:
         at = node.start_mark.index + 1
         return f"{text[:at]}{_flow(path, value)[1:-1]}{', ' if node.value else ''}{text[at:]}"
@@ -56,20 +56,20 @@ def _end(node: Any) -> int:
     return int(node.end_mark.index)
 
 
-def _block(path: Sequence[str], value: str | bool, column: int) -> str:
+def _block(path: Sequence[str], value: str | bool | int, column: int) -> str:
     lines = [f"{' ' * (column + INDENT * depth)}{_scalar(key)}:" for depth, key in enumerate(path)]
     return "\n".join(lines) + f" {_scalar(value)}"
 
 
-def _flow(path: Sequence[str], value: str | bool) -> str:
+def _flow(path: Sequence[str], value: str | bool | int) -> str:
     inner = _scalar(value)
     for key in reversed(path):
         inner = f"{{{_scalar(key)}: {inner}}}"
     return inner
 
 
-def _scalar(text: str | bool) -> str:
+def _scalar(text: str | bool | int) -> str:
     """Return text as YAML: as it is where that can not be misread."""
-    if isinstance(text, bool):
-        return "true" if text else "false"
+    if not isinstance(text, str):
+        return json.dumps(text)
     return text if re.fullmatch(r"[A-Za-z0-9][\w./@:-]*\w", text) and yaml.safe_load(text) == text else json.dumps(text)

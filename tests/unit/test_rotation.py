@@ -2,11 +2,14 @@
 
 import pytest
 
+from cli import logins, rotate
+from cli.stack import Stack
 from settings import SettingsError, resolve
 from settings.backing import Redis
 from settings.footprint import footprint
 from settings.rotation import services
-from tests.unit.stacks import UNWATCHED
+from tests.unit.stacks import UNWATCHED, house
+from tools.errors import UserError
 
 STACK = {"tier": "sandbox", **UNWATCHED}
 
@@ -33,3 +36,38 @@ def test_only_what_the_stack_runs_itself_can_be_rotated():
 def test_what_waits_for_a_server_is_counted():
     said = resolve("test", {**STACK, "postgres": {"rotation": 2}})
     assert [part.component for part in footprint(said) if part.component.endswith("-rotation")] == ["postgres-rotation"]
+
+
+class TestCommand:
+    @pytest.fixture
+    def stack(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(
+            rotate, "ROOT", house(tmp_path, {"trial": {"tier": "sandbox", **UNWATCHED, "redis": {"jobs": {"rotation": 2}}}})
+        )
+        return lambda: Stack.load("trial", root=tmp_path)
+
+    def test_the_next_generation_is_written_into_the_stacks_file(self, stack):
+        rotate.raise_rotation(stack(), [("postgres",)])
+        assert (stack().settings.postgres.rotation, stack().settings.postgres.accepted) == (2, [2, 1])
+
+    def test_a_rotation_that_was_left_halfway_is_gone_on_with(self, stack):
+        rotate.raise_rotation(stack(), [("redis", "jobs")])
+        assert stack().settings.redis["jobs"].rotation == 2
+        rotate.revoke(stack(), [("redis", "jobs")])
+        assert stack().settings.redis["jobs"].accepted == [2]
+        rotate.raise_rotation(stack(), [("redis", "jobs")])
+        assert stack().settings.redis["jobs"].rotation == 3
+
+    def test_a_server_that_the_stack_does_not_run_is_refused_with_those_that_it_does(self):
+        with pytest.raises(UserError, match=r"elasticsearch: .* it runs mqtt, postgres, and `all`"):
+            rotate._named(("postgres", "elasticsearch"), {"mqtt": ("mqtt",), "postgres": ("postgres",)})
+
+    def test_the_login_before_is_read_from_the_config_vars(self, stack):
+        config = {"DATABASE_URL": "postgresql://lamp_2:p%40ss@postgres:5432/lamp?sslmode=prefer"}
+        login = logins.of_config(stack().settings, ("postgres",), config)
+        assert (login.service, login.user, login.password, login.database) == ("postgres", "lamp_2", "p@ss", "lamp")
+
+    @pytest.mark.parametrize("service", ["postgres", "redis-jobs", "mqtt", "elasticsearch"])
+    def test_a_password_is_never_an_argument(self, service):
+        script, *_ = logins._scripts(logins.Login(service, 1, "user", "the-password", "lamp"))
+        assert "the-password" not in script and "$(cat)" in script

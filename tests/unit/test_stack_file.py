@@ -55,3 +55,8 @@ def test_a_value_that_is_there_is_replaced_in_its_place_with_its_comment() -> No
 def test_writing_the_same_value_again_changes_nothing() -> None:
     once = with_value(BLOCK, PATH, NEW)
     assert with_value(once, PATH, NEW) == once
+
+
+def test_a_number_is_written_as_one():
+    changed = with_value("config:\n  switchyard:tier: sandbox\n", ["config", "switchyard:postgres", "rotation"], 2)
+    assert yaml.safe_load(changed)["config"]["switchyard:postgres"] == {"rotation": 2}
