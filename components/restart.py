@@ -72,8 +72,9 @@ def _pod(args: Restart, within: dict[str, int], site: Site) -> Pod:
 
 
 def _restarted(process: str, seconds: int, args: Restart, site: Site) -> list[core.v1.ContainerArgs]:
+    # No --request-timeout: with it kubectl asks localhost and not the API server that its pod is told of (kubernetes#93474).
     words = {
-        f"restart-{process}": ["rollout", "restart", f"deployment/{process}", "--request-timeout=20s"],
+        f"restart-{process}": ["rollout", "restart", f"deployment/{process}"],
         f"wait-{process}": ["rollout", "status", f"deployment/{process}", f"--timeout={seconds}s"],
     }
     return [
