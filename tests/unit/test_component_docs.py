@@ -21,6 +21,7 @@ PAGES = {
     "edge": (),
     "elasticsearch": ("elasticsearch", "elasticsearch-exporter"),
     "exporters": ("certificates",),
+    "gateway": (),
     "grafana": (),
     "loki": ("loki",),
     "mqtt": ("mqtt",),
