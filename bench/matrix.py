@@ -67,8 +67,6 @@ class Door:
     port: int
     behind: Place
     behind_port: int
-    inside_only: bool = False
-    """Whether it is a Service's address, which leads nowhere from outside."""
     hidden: frozenset[str] = frozenset()
     """Addresses of the pods behind a Service: one that dials it may be led to itself."""
 
@@ -135,7 +133,7 @@ def measured(kubectl: Kubectl, made: Rendered, outsider: Station) -> Matrix:
     networks = [Network(made.namespace, [one for one in made.objects() if one["kind"] == "NetworkPolicy"]), *others(said, made.namespace)]
     doors = [*ports_of(stations), *services(said, stations, made), *around(said)]
     asked = {one.name: [door for door in doors if counts(one, door, made.namespace)] for one in stations}
-    expected = {(one.name, door.name): expects(networks, one, door, made.namespace) for one in stations for door in asked[one.name]}
+    expected = {(one.name, door.name): expects(networks, one, door) for one in stations for door in asked[one.name]}
     outcomes = dialled(stations, asked)
     for _ in range(SHOWN_TRIES - 1):
         wrong = {
@@ -241,7 +239,7 @@ def services(said: Mapping[str, list[dict[str, Any]]], stations: Sequence[Statio
         if not behind or spec.get("clusterIP") == "None":
             continue
         place = behind[0].place
-        doors += [Door(f"{name}:{port}", spec["clusterIP"], port, place, to, True, hidden) for port, to in ports.items()]
+        doors += [Door(f"{name}:{port}", spec["clusterIP"], port, place, to, hidden) for port, to in ports.items()]
         for one in service.get("status", {}).get("loadBalancer", {}).get("ingress") or []:
             for port in sorted({*numbers, *ports}):
                 to = (place, ports[port]) if port in ports else (NOWHERE, 0)
@@ -257,7 +255,7 @@ def around(said: Mapping[str, list[dict[str, Any]]]) -> list[Door]:
     host, world = Place(HOST), Place(PUBLIC)
     doors = [Door(f"API server {HOST}:{API_PORT}", HOST, API_PORT, host, API_PORT)]
     doors += [Door(f"registry {HOST}:{REGISTRY_PORT}", HOST, REGISTRY_PORT, host, REGISTRY_PORT)]
-    doors += [Door(f"API server {API_SERVICE}:443", API_SERVICE, 443, host, API_PORT, True)]
+    doors += [Door(f"API server {API_SERVICE}:443", API_SERVICE, 443, host, API_PORT)]
     for node in said["Node"]:
         address = next(one["address"] for one in node["status"]["addresses"] if one["type"] == "InternalIP")
         doors.append(Door(f"kubelet {address}:{KUBELET}", address, KUBELET, Place(address), KUBELET))
@@ -273,11 +271,9 @@ def counts(source: Station, door: Door, namespace: str) -> bool:
     return namespace in (source.place.namespace, door.behind.namespace) or door.behind.namespace is None
 
 
-def expects(networks: Sequence[Network], source: Station, door: Door, namespace: str) -> bool:
-    """Say whether the settings let a station through a door."""
-    if door.behind is NOWHERE or (door.inside_only and source.place.namespace is None):
-        return False
-    return reaches(networks, source.place, door.behind, door.behind_port)
+def expects(networks: Sequence[Network], source: Station, door: Door) -> bool:
+    """Say whether the settings let a station through a door. The machine outside has a route to Services, as no real one has."""
+    return door.behind is not NOWHERE and reaches(networks, source.place, door.behind, door.behind_port)
 
 
 def dialled(stations: Sequence[Station], asked: Mapping[str, Sequence[Door]]) -> dict[tuple[str, str], str]:

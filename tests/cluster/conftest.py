@@ -32,6 +32,7 @@ ORDER = (
     "test_matrix",
     "test_edge",
     "test_secrets",
+    "test_rights",
     "test_ownership",
     "test_registry_login",
     "test_real_cluster",
