@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.matrix import Matrix, Station, measured, report, stranger
+from bench.matrix import Matrix, measured, report
+from bench.stations import Station, stranger
 from rendering import Rendered, render
 from tests.cluster.trial import Trial
 
