@@ -106,7 +106,7 @@ def changed(trial: Trial, watching: Watching) -> dict[str, str]:
     trial.say({**rotated, "app": {**rotated["app"], "secrets": ["SENTRY_DSN"]}})
     try:
         trial.project.ok("config", "set", "--secret", "SENTRY_DSN", "--stack", trial.name, given=GIVEN)
-        ways = {"plainly": (), "diff": ("--diff",), "json": ("--json",), "verbose": ("--diff", "--show-reads", "--show-sames")}
+        ways = {"json": ("--json",), "in full": ("--diff", "--show-reads", "--show-sames")}
         return {way: (trial.project.pulumi("preview", "--stack", trial.name, *words, seconds=300)).text for way, words in ways.items()} | {
             "the stack's file": trial.file.read_text()
         }
@@ -130,7 +130,7 @@ def test_they_are_encrypted_in_the_state(trial: Trial, secrets: Searched) -> Non
 
 
 def test_no_diff_tells_them_nor_what_up_has_said_so_far(changed: dict[str, str], trial: Trial, secrets: Searched) -> None:
-    assert "postgres-app-2" in changed["plainly"], changed["plainly"][-2000:]
+    assert "postgres-app-2" in changed["in full"], changed["in full"][-2000:]
     assert {way: found for way, said in changed.items() if (found := secrets.found_in(said))} == {}
     assert trial.told
     assert secrets.found_in("\n".join(trial.told)) == []
