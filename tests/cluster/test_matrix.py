@@ -55,7 +55,7 @@ def whole(watched: Trial, outsider: Station) -> Matrix:
 
 
 def component(pod: str) -> str:
-    """Return what a pod's name begins with: web of web-7d9c-x2x, postgres of postgres-0. Of a stranger it is the namespace, with a slash."""
+    """Return what a pod's name begins with: web of web-7d9c-x2x, postgres of postgres-0; of a stranger its namespace and a slash."""
     if "/" in pod:
         return f"{pod.partition('/')[0]}/"
     words = pod.split("-")
