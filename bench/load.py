@@ -19,6 +19,7 @@ from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 from bench.figures import percentile
 from cli.demo import NamedContext
@@ -147,18 +148,21 @@ class Report:
 class Lamp:
     """One lamp's connection: it keeps what was not acknowledged, and sends it again after reconnecting, as a real one does."""
 
-    def __init__(self, broker: Broker, serial: str, password: str, *, user: str | None = None) -> None:
-        """Connect in the background, for ever. The serial is the client id, and the user name if no other is given."""
+    def __init__(self, broker: Broker, serial: str, password: str) -> None:
+        """Connect in the background, for ever. The serial is the client id and the user name: the broker wants both to be the same."""
         self.serial = serial
+        self.connections = 0
+        """How often the broker has let it in."""
         self.acknowledgements: dict[int, float] = {}
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=serial, protocol=MQTTProtocolVersion.MQTTv311)
-        self._client.username_pw_set(user or serial, password)
+        self._client.username_pw_set(serial, password)
         self._client.tls_set_context(NamedContext.trusting(broker.authority, broker.server_name))
         self._client.max_queued_messages_set(0)
         self._client.connect_timeout = 4
         self._client.reconnect_delay_set(*RECONNECT_SECONDS)
         # No lock here: the library holds one of its own while it calls, and another one while it publishes.
         self._client.on_publish = lambda _client, _data, mid, _reason, _properties: self.acknowledgements.setdefault(mid, time.monotonic())
+        self._client.on_connect = self._count
         self._client.connect_async(broker.host, broker.port, keepalive=KEEPALIVE_SECONDS)
         self._client.loop_start()
 
@@ -166,6 +170,9 @@ class Lamp:
     def connected(self) -> bool:
         """Whether the broker let the lamp in."""
         return self._client.is_connected()
+
+    def _count(self, _client: Client, _data: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
+        self.connections += not reason.is_failure
 
     def fall(self, event: str) -> MQTTMessageInfo:
         """Publish a fall, at once or after reconnecting."""
