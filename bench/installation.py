@@ -48,10 +48,10 @@ class Installation:
         """Where mobile apps read."""
         return Api(self.demo.web, self.demo.passwords["DEMO_API_TOKEN"])
 
-    def run(self, *words: str, given: str | None = None, check: bool = True) -> str:
+    def run(self, *words: str, given: str | None = None, check: bool = True, seconds: float = SECONDS) -> str:
         """Run kubectl in the stack's namespace and return its output; AssertionError with its message when it fails."""
         argv = self.kubectl.argv(*words)
-        done = subprocess.run(argv, input=given, capture_output=True, text=True, timeout=SECONDS, check=False, cwd=ROOT)
+        done = subprocess.run(argv, input=given, capture_output=True, text=True, timeout=seconds, check=False, cwd=ROOT)
         if check and done.returncode != 0:
             raise AssertionError(f"kubectl {' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout

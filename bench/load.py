@@ -240,6 +240,11 @@ class Load:
         return len(self._events)
 
     @property
+    def connections(self) -> int:
+        """How often the broker has let one of the lamps in."""
+        return sum(lamp.connections for lamp in self._lamps)
+
+    @property
     def readable(self) -> int:
         """How many of them have an alert that could be read."""
         return len(self._events) - len(self._unread)

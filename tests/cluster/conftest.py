@@ -49,6 +49,8 @@ ORDER = (
     # After the alerts, which begin with a broker that no device has spoken to.
     "test_canary",
     "test_faults",
+    # From here on the trial's servers have passwords of another generation.
+    "test_rotation",
     "test_nodes",
     "test_two_nodes",
 )

@@ -143,9 +143,10 @@ class TestOneNode:
 
     def test_new_passwords_are_for_a_new_account_and_the_old_one_still_gets_in(self, search: Search) -> None:
         old = search.trial.kubectl.secret(str(search.trial.outputs()["config_secret"]))["ELASTICSEARCH_URL"]
+        uid = search.run("get", "pod", "elasticsearch-0", "--output", "jsonpath={.metadata.uid}")
         search.say({"rotation": 2})
         search.trial.must_up()
-        search.run("rollout", "status", "statefulset/elasticsearch", f"--timeout={READY_SECONDS}s")
+        assert search.run("get", "pod", "elasticsearch-0", "--output", "jsonpath={.metadata.uid}") == uid, "it takes them as it runs"
         new = search.trial.kubectl.secret(str(search.trial.outputs()["config_secret"]))["ELASTICSEARCH_URL"]
         assert old.startswith("https://app:") and new.startswith("https://app-2:")
         assert search.falls() == 1

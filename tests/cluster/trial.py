@@ -86,6 +86,11 @@ class Trial:
         """Say these settings, and what every trial says, and nothing that was said before."""
         self.project.say(self.name, overlay(self._base, said), instead=True)
 
+    def keep(self, said: Mapping[str, Any]) -> None:
+        """Say these settings from now on, each time."""
+        self._base = overlay(self._base, said)
+        self.say({})
+
     def up(self, *words: str) -> Result:
         """Bring the stack up without a preview first."""
         if (namespace := self.namespace) == f"lamp-{self.name}":

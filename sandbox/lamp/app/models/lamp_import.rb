@@ -41,6 +41,7 @@ class LampImport
   def objection(serial, password, rest)
     return "expected serial,password" if rest.any?
     return "serial #{serial.inspect} should be letters, digits, - and _ (at most 64)" unless Lamp::SERIAL.match?(serial)
+    return "serial #{serial} is a name of the broker's own" if Lamp::RESERVED.match?(serial)
     return "password of #{serial} is shorter than #{MIN_PASSWORD}" if password.to_s.length < MIN_PASSWORD
 
     "serial #{serial} comes twice" unless @seen.add?(serial)

@@ -29,6 +29,12 @@ class LampImportTest < ActiveSupport::TestCase
     end
   end
 
+  test "a lamp never gets the name of one of the broker's own users" do
+    result = import("accounts,password-1", "monitor-2,password-1", "app,password-1", "apple,password-1")
+    assert_equal [1, ["apple"]], [result.taken, @accounts.imported]
+    assert_equal 3, result.refused.count { |line| line.include?("name of the broker's own") }
+  end
+
   test "importing again changes the password" do
     import("a-1,password-1")
     import("a-1,password-2")

@@ -6,6 +6,11 @@ class LampTest < ActiveSupport::TestCase
     ["lamp-1", "L_2", "x" * 64].each { |serial| assert Lamp.new(account:, serial:, broker_password: "p").valid? }
   end
 
+  test "no lamp is called as a user of the broker's own" do
+    %w[app accounts monitor canary app-2].each { |serial| refute Lamp.new(account:, serial:, broker_password: "p").valid?, serial }
+    assert Lamp.new(account:, serial: "canary", canary: true, broker_password: "p").valid?
+  end
+
   test "only the password's hash is kept, and a new password needs a new broker account" do
     one = lamp.tap { |made| made.update!(broker_synced_at: Time.current) }
     assert_equal [true, false], [one.broker_password?(PASSWORD), one.broker_password?("other")]
