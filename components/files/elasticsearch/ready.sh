@@ -8,10 +8,14 @@ said=$(readlink -f /run/secrets/elasticsearch/..data)
 for file in users users_roles; do
     [ "$(cat "$said/$file")" = "$(cat $config/$file)" ] && continue
     echo "other accounts are said: $file"
-    cp "$said/$file" "$config/$file.next" && mv "$config/$file.next" "$config/$file"
+    cp -f "$said/$file" "$config/$file.next" && mv -f "$config/$file.next" "$config/$file"
 done
-health=$(curl --config "$said/probe" "https://localhost:9200/_cluster/health?timeout=2s") && cp "$said/probe" $config/probe ||
-    health=$(curl --config $config/probe "https://localhost:9200/_cluster/health?timeout=2s") || exit 1
+ask() { curl --config "$1" "https://localhost:9200/_cluster/health?timeout=2s"; }
+if health=$(ask "$said/probe"); then
+    [ "$(cat "$said/probe")" = "$(cat $config/probe)" ] || cp -f "$said/probe" $config/probe
+else
+    health=$(ask $config/probe) || exit 1
+fi
 [ -e /tmp/recovered ] && exit 0
 case $health in
 *'"status":"green"'*) ;;

@@ -7,21 +7,20 @@ imported=/tmp/imported
 said=$(readlink -f /run/secrets/mqtt/..data)
 same() { [ "$(cat "$said/$1")" = "$(cat "$imported/$1" 2>/dev/null)" ]; }
 
-# A rotation renews the Secret while the server runs. Until the new users are imported the server is asked as the one before.
+# A rotation renews the Secret while the server runs. Until the new users are imported the server is asked as the one before. One step
+# each time: rabbitmqctl takes a second to start, and ten on a machine that has much to do. (-f: files of a Secret are read-only.)
 if ! same definitions.json; then
     echo "other definitions are said: importing them"
-    rabbitmqctl --quiet import_definitions "$said/definitions.json" &&
-        cp "$said/probe" "$said/members" $imported/ && cp "$said/definitions.json" $imported/
-fi
-if ! same revoked; then
-    users=$(rabbitmqctl --quiet --no-table-headers list_users) && {
-        while read -r user; do
-            # A device may be called so: the stack's own users carry its tag. Deleted, a user is cut off as well.
-            echo "$users" | grep -q "^$user	\[.*stack" || continue
-            echo "user $user is revoked: deleting it"
-            rabbitmqctl --quiet delete_user "$user" || exit 1
-        done <"$said/revoked"
-    } && cp "$said/revoked" $imported/
+    rabbitmqctl --quiet import_definitions "$said/definitions.json" </dev/null &&
+        cp -f "$said/probe" "$said/members" "$said/definitions.json" $imported/
+elif ! same revoked; then
+    # A device may be called so: the stack's own users carry its tag. Whoever is logged in as one that is deleted is cut off.
+    names=$(sed 's/.*/<<"&">>/' "$said/revoked" | paste -sd, -)
+    found="Name <- [$names], {ok, User} <- [rabbit_auth_backend_internal:lookup_user(Name)]"
+    ours="$found, lists:member(stack, internal_user:get_tags(User))"
+    echo "users are revoked: deleting them"
+    rabbitmqctl --quiet eval "[rabbit_auth_backend_internal:delete_user(Name, <<\"rotation\">>) || $ours]." </dev/null >/dev/null &&
+        cp -f "$said/revoked" $imported/
 fi
 
 curl --config $imported/probe && exit 0

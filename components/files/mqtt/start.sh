@@ -7,7 +7,7 @@ chmod 0400 "$HOME/.erlang.cookie"
 # What ready.sh compares with: the server itself imports the definitions at its start, and deletes nobody.
 rm -rf /tmp/imported
 mkdir -p /tmp/imported /tmp/modules
-cp /run/secrets/mqtt/definitions.json /run/secrets/mqtt/probe /run/secrets/mqtt/members /tmp/imported/
+cp -f /run/secrets/mqtt/definitions.json /run/secrets/mqtt/probe /run/secrets/mqtt/members /tmp/imported/
 # The backend of ours is text, because its compiled form depends on the version of Erlang.
 erlc -o /tmp/modules /etc/rabbitmq/switchyard_client_ids.erl >/dev/null
 umask 027
