@@ -1,15 +1,18 @@
-"""What stands outside: the gateway's namespaces, host names and their certificates."""
+"""What stands outside: the gateway, host names and their certificates."""
 
 import socket
 import ssl
 import time
 from collections.abc import Iterator
+from datetime import date
 
 from preflight.api import Api
 from preflight.balancer import address_of, wanted
 from preflight.findings import Finding, right, unknown, wrong
 from preflight.needs import Needs
-from preflight.objects import name_of, text
+from preflight.objects import name_of, parts, text
+from settings import proxies
+from settings.edge import Edge
 from settings.stack import Settings
 
 SECONDS = 5
@@ -27,6 +30,38 @@ def gateway(api: Api, name: str) -> Iterator[Finding]:
         yield right(what, f"{len(running)} pods run in namespace {name}")
     else:
         yield wrong(what, f"no pod runs in namespace {name}: nothing would lead to the web processes", "start the gateway there")
+
+
+def gateway_class(api: Api, edge: Edge) -> Iterator[Finding]:
+    """Look for the class that serves the stack's Gateway or Ingress, and whether a controller has taken it on."""
+    kind, place = (
+        ("GatewayClass", "gateway.networking.k8s.io/v1/gatewayclasses")
+        if edge.where == "gateway"
+        else ("IngressClass", "networking.k8s.io/v1/ingressclasses")
+    )
+    what = f"{kind} {edge.class_name}"
+    found = api.find(f"/apis/{place}/{edge.class_name}")
+    if found is None:
+        cure = "run `./sy cluster up -s STACK`, which makes it" if edge.where == "gateway" else "install its controller"
+        yield wrong(
+            what, "the cluster has none of that name: nobody would serve the stack's edge", f"{cure}, or say another edge.class_name"
+        )
+        return
+    said = [text(one, "status") for one in parts(found, "status", "conditions") if text(one, "type") == "Accepted"]
+    if edge.where == "gateway" and said != ["True"]:
+        yield wrong(
+            what, "it is there, and no controller has taken it on", f"look at the controller: kubectl -n {edge.gateway_namespace} get pods"
+        )
+    else:
+        yield right(what, "is there" + (", and its controller has taken it on" if edge.where == "gateway" else ""))
+
+
+def trusted_proxies(edge: Edge, today: date) -> Iterator[Finding]:
+    """Look how old the list of Cloudflare's addresses is, where it is trusted."""
+    if old := proxies.outdated(edge.trusted_proxies, today):
+        yield wrong("trusted proxies", old, "do that, and commit the file")
+    elif edge.behind_cloudflare:
+        yield right("trusted proxies", f"Cloudflare's addresses were looked at on {proxies.looked_at()}")
 
 
 def device_names(settings: Settings) -> list[str]:

@@ -5,6 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from functools import partial
 
 from preflight import balancer, images, names, namespace, packets, rights, room, server, storage
@@ -90,6 +91,9 @@ def checks(api: Api, settings: Settings, standing: Standing, needs: Needs, place
     made += [Check("network policies", ask(packets.packets, needs, settings, place, packets.policies_of(needs), outside))]
     made += [Check(f"load balancer {name_of(one)}", ask(balancer.balancer, api, needs, place, one)) for one in balancer.wanted(needs)]
     made += [Check(f"gateway {one}", ask(names.gateway, api, one)) for one in settings.edge.namespaces]
+    if settings.edge.where != "none":
+        made.append(Check("gateway", ask(names.gateway_class, api, settings.edge)))
+        made.append(Check("trusted proxies", ask(names.trusted_proxies, settings.edge, date.today())))
     made += [Check(f"name {one}", ask(names.device_name, api, needs, one)) for one in names.device_names(settings)]
     return made + ([Check(f"name {settings.domain}", ask(names.domain, settings.domain))] if settings.domain else [])
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from reports.identity import Renaming
 from reports.images import same_image
-from reports.lists import LIST_KEYS, UNORDERED, Member, is_map, of_maps
+from reports.lists import LIST_KEYS, OWNER, UNORDERED, Member, is_map, of_maps
 from reports.places import Place, segment
 from reports.subject import Subject, runs_app
 from settings.quantities import bytes_of, cores_of
@@ -182,7 +182,7 @@ class _Walk:
 
 
 INSTANCE = "[app.kubernetes.io/instance]"
-NAMESPACES = {"namespace", "[kubernetes.io/metadata.name]", "dependsOn", "parent"}
+NAMESPACES = {"namespace", "[kubernetes.io/metadata.name]", f"[{OWNER}]", "dependsOn", "parent"}
 """Fields whose whole value may be a namespace's name."""
 QUANTITIES = {"requests", "limits", "sizeLimit"}
 

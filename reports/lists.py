@@ -26,6 +26,10 @@ UNORDERED = {
 """Lists of plain values whose order means nothing."""
 
 
+OWNER = "gateway.envoyproxy.io/owning-gateway-namespace"
+"""Label of the proxies that serve a namespace's Gateway."""
+
+
 def _name(member: Member) -> str:
     return str(member.get("name"))
 
@@ -48,7 +52,8 @@ def _peer(member: Member) -> str:
 
 def _selected(selector: Any) -> str:
     labels: dict[str, str] = cast("Member", selector or {}).get("matchLabels") or {}
-    return ",".join(f"{key}={value}" for key, value in sorted(labels.items())) or "all"
+    # Whose Gateway it is differs with every stack, and is compared as any other value.
+    return ",".join(key if key == OWNER else f"{key}={value}" for key, value in sorted(labels.items())) or "all"
 
 
 def _network_rule(member: Member) -> str:

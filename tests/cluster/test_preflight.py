@@ -30,6 +30,7 @@ from preflight.objects import name_of, text
 from preflight.place import UNTIL, Clock, Place
 from rendering import render
 from settings import Settings, resolve
+from settings.edge import Edge
 from settings.loader import PROJECT, read_stack_file
 from settings.ownership import INSTALLATION_LABEL, STACK_LABEL
 from settings.stack import Cluster, RegistryLogin
@@ -525,6 +526,11 @@ def test_a_gateway_is_there_when_a_pod_runs_in_its_namespace(api: Api) -> None:
     told(only(names.gateway(api, "envoy-gateway-system")), "wrong", "no namespace envoy-gateway-system", "edge.namespaces")
     told(only(names.gateway(api, "default")), "wrong", "no pod runs")
     told(only(names.gateway(api, "kube-system")), "right")
+
+
+def test_a_class_that_serves_the_edge_is_there_or_is_told_how_to_make(api: Api) -> None:
+    told(only(names.gateway_class(api, Edge(where="gateway", class_name="nobody"))), "wrong", "none of that name", "./sy cluster up")
+    told(only(names.gateway_class(api, Edge(where="ingress", class_name="nobody"))), "wrong", "none of that name", "install its controller")
 
 
 def test_a_name_that_devices_dial_must_lead_to_the_broker(api: Api, needs: Needs, stand: Callable[..., tuple[Needs, str]]) -> None:

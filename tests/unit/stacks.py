@@ -14,8 +14,8 @@ from settings.loader import ROOT
 
 Config = dict[str, Any]
 
-UNWATCHED: Config = {part: {"where": "none"} for part in ("elasticsearch", "canary", "logs", "metrics", "grafana")}
-"""The product without its search engine and without what watches it: for tests of the rest, which would only wait for them."""
+UNWATCHED: Config = {part: {"where": "none"} for part in ("elasticsearch", "canary", "logs", "metrics", "grafana", "edge")}
+"""The product without its search engine, its Gateway and what watches it: for tests of the rest, which would only wait for them."""
 
 
 def house(folder: Path, stacks: Mapping[str, Config]) -> Path:
@@ -32,7 +32,7 @@ def house(folder: Path, stacks: Mapping[str, Config]) -> Path:
 def stack(name: str, *further: Config, tier: str = "production") -> Config:
     """Return what a stack called `name` says: its domain and cluster, and what is `further` said. It is UNWATCHED unless that says more."""
     made: Config = {"tier": tier, "domain": f"{name}.lamps.example", "cluster": {"identifier": f"company-{name}"}, **UNWATCHED}
-    made["edge"] = {"namespaces": ["envoy-gateway-system"]}
+    made["edge"] = {"where": "none", "namespaces": ["envoy-gateway-system"]}
     # Room for the replicas that tests add.
     made["postgres"] = {"max_connections": 300}
     for more in further:

@@ -80,13 +80,13 @@ STACKS: dict[str, dict[str, Any]] = {
     },
     "external": {"tier": "staging", "cluster": NAMED, **UNWATCHED, **EXTERNAL},
     "watched-outside": {"tier": "staging", "cluster": NAMED, **EXTERNAL},
-    "gateway": {"tier": "sandbox", "edge": {"where": "gateway"}, **UNWATCHED},
+    "gateway": {**UNWATCHED, "tier": "sandbox", "edge": {"where": "gateway"}},
     "ingress": {
         "tier": "staging",
         "cluster": NAMED,
         "domain": "ingress.example",
-        "edge": {"where": "ingress", "class_name": "nginx", "namespaces": ["ingress"]},
         **UNWATCHED,
+        "edge": {"where": "ingress", "class_name": "nginx", "namespaces": ["ingress"]},
     },
     "rotated": {
         "tier": "sandbox",

@@ -26,7 +26,7 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def said(edge: dict[str, Any], **others: Any) -> dict[str, Any]:
-    return {"tier": "staging", "cluster": NAMED, "domain": "edge.example", "edge": {"where": "gateway", **edge}, **UNWATCHED, **others}
+    return {**UNWATCHED, "tier": "staging", "cluster": NAMED, "domain": "edge.example", "edge": {"where": "gateway", **edge}, **others}
 
 
 def refusals(edge: dict[str, Any], **others: Any) -> list[str]:

@@ -144,7 +144,10 @@ class TestRefusals:
         [
             ({"logs": {"where": "none"}, "metrics": {"where": "none"}}, "grafana.where: 'cluster': there is nothing to look at"),
             ({"grafana": {"edge": True}}, "grafana.root_url: who comes from the edge needs an address"),
-            ({"grafana": {"edge": True, "root_url": "https://g.example.com"}, "edge": {}}, "grafana.edge: True: lets in whom `edge` names"),
+            (
+                {"grafana": {"edge": True, "root_url": "https://g.example.com"}, "edge": {"where": "none"}},
+                "grafana.edge: True: lets in whom `edge` names",
+            ),
             ({"grafana": {"root_url": "grafana.example.com"}}, "expected an address such as https://grafana.example.com/"),
             ({"grafana": {"dashboards": ["../x.json"]}}, "expected a path inside the repository"),
         ],

@@ -78,7 +78,7 @@ class TestLayers:
         assert not resolve("staging", STAGING | {"sidekiq": {"alerts": None}}).sidekiq
 
     def test_null_for_all_web_processes_leaves_none(self) -> None:
-        assert resolve("staging", STAGING | {"web": None, "canary": {"where": "none"}}).web == {}
+        assert resolve("staging", STAGING | {"web": None, "canary": {"where": "none"}, "edge": {"where": "none"}}).web == {}
 
     def test_null_brings_the_code_default_back(self) -> None:
         assert resolve("sandbox", {"tier": "sandbox", "postgres": {"members": None}}).postgres.members == 3
@@ -545,11 +545,12 @@ class TestWhatAStackLacks:
             "image kube-state-metrics has no digest: pin it with `./sy images pin kube-state-metrics -s staging`",
             "image alertmanager has no digest: pin it with `./sy images pin alertmanager -s staging`",
             "image exporters has no digest: pin it with `./sy images pin exporters -s staging`",
+            "image envoy has no digest: pin it with `./sy images pin envoy -s staging`",
             "image grafana has no digest: pin it with `./sy images pin grafana -s staging`",
         ]
 
     def test_a_stack_with_everything_lacks_nothing(self) -> None:
-        pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in (*OURS, *WATCHING)}
+        pinned = {name: f"registry.example.com/{name}@sha256:{'0' * 64}" for name in (*OURS, *WATCHING, "envoy")}
         made = resolve("staging", STAGING | {"cluster": {**NAMED, "context": "company"}, "images": {"pinned": pinned}})
         assert made.lacks(made.cures("staging"), []) == []
 
