@@ -21,8 +21,8 @@ class Edge(pulumi.ComponentResource):
     where: gateway
     - The Gateway `edge` on ports 80 and 443, an HTTPRoute for each web process, and one that sends port 80 to 443. Its proxies and their
       load balancer stand in the cluster's gateway namespace, are made as the EnvoyProxy `edge` says, and serve nobody else.
-    - Clients keep their addresses (externalTrafficPolicy: Local). X-Forwarded-For is believed of trusted proxies alone; headers that would
-      say something else are dropped.
+    - Clients keep their addresses (externalTrafficPolicy: Local). X-Forwarded-For is believed of trusted proxies alone; the app is told the
+      one address that came of it, and headers that would say something else are dropped.
     - Requests are taken in whole, within limits of size and time, before the app sees them; what is over them is answered here.
     - A request that could not be handed over at all is handed to another pod. One that a pod has begun to answer never is.
     - In maintenance all routes answer 503 with a page; the app, its pods and their Services stay as they are.
@@ -55,7 +55,7 @@ class Edge(pulumi.ComponentResource):
         if args.where == "ingress":
             self.address = _ingress(name, args, targets, secret, site, child)
         else:
-            self.address = edge_gateway.made(name, args, secret, site, child)
+            self.address = edge_gateway.made(name, args, targets, secret, site, child)
             edge_gateway.routes(name, args, targets, site, child)
             edge_gateway.policies(name, args, targets, site, child)
         self.register_outputs({"address": self.address})

@@ -19,6 +19,8 @@ from settings.types import Placement, Resources
 COMPONENT = "edge"
 HTTP, HTTPS = 80, 443
 REDIRECT = "edge-redirect"
+ENCRYPTED = "https"
+"""The listener of all hosts."""
 MAINTENANCE = "maintenance"
 ADDRESS_SECONDS = 600
 """Clouds take a minute or two to make a load balancer."""
@@ -40,6 +42,8 @@ FORGED = (
     "X-Envoy-External-Address",
 )
 """Headers by which a client could tell Rails another address or name, or the gateway another way to work; nobody before it may set them."""
+VISITOR = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
+"""What the gateway fills in: the address that connected, or the one that a trusted proxy told."""
 PAGE = Path(__file__).parent / "files" / COMPONENT / "maintenance.html"
 
 
@@ -61,7 +65,9 @@ def owned(site: Site) -> dict[str, str]:
     return {gateway.ENVOY_OWNER["namespace"]: site.namespace, gateway.ENVOY_OWNER["name"]: COMPONENT}
 
 
-def made(name: str, args: edge.Edge, secret: pulumi.Input[str], site: Site, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+def made(
+    name: str, args: edge.Edge, targets: Sequence[Target], secret: pulumi.Input[str], site: Site, opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
     """Make the Gateway and what its proxies are made of; return its address."""
     proxy = gateway.EnvoyProxy(name, metadata(COMPONENT, site), proxies(args, site), opts)
     about = metadata(COMPONENT, site)
@@ -70,17 +76,7 @@ def made(name: str, args: edge.Edge, secret: pulumi.Input[str], site: Site, opts
         # Until then nobody can be told where it is.
         "pulumi.com/waitFor": "jsonpath={.status.addresses[0].value}",
     }
-    same = {"namespaces": {"from": "Same"}}
-    listeners: list[gateway.Listener] = [
-        {"name": "http", "port": HTTP, "protocol": "HTTP", "allowedRoutes": same},
-        {
-            "name": "https",
-            "port": HTTPS,
-            "protocol": "HTTPS",
-            "allowedRoutes": same,
-            "tls": {"mode": "Terminate", "certificateRefs": [{"group": "", "kind": "Secret", "name": secret}]},
-        },
-    ]
+    listeners = [_listener("http", HTTP), *_encrypted(args.certificate, targets, secret)]
     infrastructure: gateway.Infrastructure = {
         "parametersRef": {"group": gateway.ENVOY_GROUP, "kind": "EnvoyProxy", "name": COMPONENT},
     }
@@ -89,6 +85,35 @@ def made(name: str, args: edge.Edge, secret: pulumi.Input[str], site: Site, opts
     )
     spec: gateway.GatewaySpec = {"gatewayClassName": args.class_name, "listeners": listeners, "infrastructure": infrastructure}
     return gateway.Gateway(name, about, spec, pulumi.ResourceOptions.merge(opts, waiting)).address
+
+
+def _listener(name: str, port: int, host: str | None = None, secret: pulumi.Input[str] | None = None) -> gateway.Listener:
+    """Return a port of the Gateway for routes of its own namespace: of one host or all, encrypted where there is a certificate."""
+    protocol = "HTTP" if secret is None else "HTTPS"
+    made: gateway.Listener = {"name": name, "port": port, "protocol": protocol, "allowedRoutes": {"namespaces": {"from": "Same"}}}
+    if host:
+        made["hostname"] = host
+    if secret is not None:
+        made["tls"] = {"mode": "Terminate", "certificateRefs": [{"group": "", "kind": "Secret", "name": secret}]}
+    return made
+
+
+def _encrypted(said: edge.Certificate, targets: Sequence[Target], secret: pulumi.Input[str]) -> list[gateway.Listener]:
+    """Return the listeners that end TLS: one for all hosts; where an issuer is asked, one for each.
+
+    cert-manager makes a certificate for a listener's host, and none for a listener without. Each has a certificate of its own: with one
+    for several listeners, a browser would ask for one host over the connection to another.
+    """
+    names = _hosts(targets) if said.by == "issuer" else []
+    if not names:
+        return [_listener(ENCRYPTED, HTTPS, None, secret)]
+    return [
+        _listener(name, HTTPS, name, said.kept_in if number == 0 else f"{said.kept_in}-{number + 1}") for number, name in enumerate(names)
+    ]
+
+
+def _hosts(targets: Sequence[Target]) -> list[str]:
+    return list(dict.fromkeys(host for target in targets for host in target.hosts))
 
 
 def proxies(args: edge.Edge, site: Site) -> dict[str, Any]:
@@ -172,12 +197,18 @@ def routes(name: str, args: edge.Edge, targets: Sequence[Target], site: Site, op
     )
     for target in targets:
         spec: gateway.RouteSpec = {
-            "parentRefs": [{"name": COMPONENT, "sectionName": "https"}],
+            "parentRefs": _parents(args.certificate, target),
             "rules": [_rule(args, target)],
         }
         if target.hosts:
             spec["hostnames"] = list(target.hosts)
         HttpRoute(f"{name}-{target.name}", metadata(COMPONENT, site, target.name), spec, opts)
+
+
+def _parents(said: edge.Certificate, target: Target) -> list[gateway.Reference]:
+    """Return the listeners that lead to a target, never that of port 80."""
+    names = target.hosts if said.by == "issuer" and target.hosts else [ENCRYPTED]
+    return [{"name": COMPONENT, "sectionName": name} for name in names]
 
 
 def _rule(args: edge.Edge, target: Target) -> Rule:
@@ -188,14 +219,16 @@ def _rule(args: edge.Edge, target: Target) -> Rule:
             "extensionRef": {"group": gateway.ENVOY_GROUP, "kind": "HTTPRouteFilter", "name": MAINTENANCE},
         }
         return {"matches": matches, "filters": [shown]}
-    # What ended TLS says so: Rails' force_ssl, its cookies and its links rest on it.
-    encrypted: Filter = {
+    # What ended TLS says so: Rails' force_ssl, its cookies and its links rest on it. And it says who asks, in place of what others said.
+    told: Filter = {
         "type": "RequestHeaderModifier",
-        "requestHeaderModifier": {"set": [{"name": "X-Forwarded-Proto", "value": "https"}]},
+        "requestHeaderModifier": {
+            "set": [{"name": "X-Forwarded-Proto", "value": "https"}, {"name": "X-Forwarded-For", "value": VISITOR}],
+        },
     }
     return {
         "matches": matches,
-        "filters": [encrypted],
+        "filters": [told],
         "backendRefs": [{"name": target.name, "port": target.port}],
         "timeouts": {"request": args.limits.answer_within},
     }

@@ -38,6 +38,7 @@ class Listener(TypedDict):
     port: int
     protocol: str
     allowedRoutes: Mapping[str, Any]
+    hostname: NotRequired[str]
     tls: NotRequired[Tls]
 
 

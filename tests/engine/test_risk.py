@@ -95,10 +95,10 @@ def test_a_broker_that_is_turned_off_is_refused_and_the_comment_says_so_and_what
 
 
 def test_a_namespace_that_may_send_requests_opens_a_port_and_one_that_may_no_longer_does_not(trying: Trying) -> None:
-    wider = trying.preview({"edge": {"namespaces": ["envoy-gateway-system", "another"]}})
+    wider = trying.preview({"edge": {"where": "none", "namespaces": ["envoy-gateway-system", "another"]}})
     assert named(wider, Risk.PORT) == ["update NetworkPolicy app-web-edge"]
     assert wider.at(Risk.PORT)[0].opens == ("ingress from namespace another on port 3000",)
-    narrower = trying.preview({"edge": {"namespaces": []}})
+    narrower = trying.preview({"edge": {"where": "none", "namespaces": []}})
     assert narrower.changes
     assert narrower.at(Risk.PORT) == []
 
@@ -153,7 +153,7 @@ def test_a_stack_that_does_not_load_says_why_in_the_comment(trying: Trying) -> N
 
 
 def test_the_command_makes_the_same_comment_of_a_preview_and_of_its_summary(trying: Trying, tmp_path: Path) -> None:
-    raw = trying.json({"edge": {"namespaces": ["another"]}})
+    raw = trying.json({"edge": {"where": "none", "namespaces": ["another"]}})
     brief = sy("comment", "--stack", STACK, "--brief", given=raw)
     assert "newState" not in brief
     (tmp_path / "staging.json").write_text(brief)

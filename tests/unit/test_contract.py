@@ -399,7 +399,7 @@ class TestReferences:
                 sources = [volume, *volume.get("projected", {}).get("sources", [])]
                 used_secrets |= {s["secret"].get("secretName", s["secret"].get("name")) for s in sources if "secret" in s}
                 used_maps |= {s["configMap"]["name"] for s in sources if "configMap" in s}
-        made_by_the_issuer = {"edge-tls"}
+        made_by_the_issuer = {"edge-tls", "edge-tls-2", "edge-tls-3"}
         for gateway in stack.of("Gateway"):
             used_secrets |= {
                 ref["name"] for one in gateway.inputs["spec"]["listeners"] for ref in one.get("tls", {}).get("certificateRefs", [])

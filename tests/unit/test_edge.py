@@ -57,6 +57,16 @@ class TestGateway:
         [secret] = [each for each in made() if each.kind == "Secret" and each.inputs.get("type") == "kubernetes.io/tls"]
         assert https["tls"]["certificateRefs"] == [{"group": "", "kind": "Secret", "name": secret.kube_name}]
 
+    def test_an_issuer_is_asked_for_a_certificate_of_each_host_and_port_80_leads_to_none(self) -> None:
+        issuer = {"by": "issuer", "annotations": {"cert-manager.io/cluster-issuer": "letsencrypt"}}
+        settings = said({"certificate": issuer, "routes": {"web": {"hosts": ["a.edge.example", "b.edge.example"]}}})
+        resources = render("trying", settings)
+        [gateway] = [each for each in resources if each.kind == "Gateway"]
+        assert gateway.inputs["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] == "letsencrypt"
+        shown = {each.get("hostname"): each["tls"]["certificateRefs"][0]["name"] for each in gateway.inputs["spec"]["listeners"][1:]}
+        assert shown == {"a.edge.example": "edge-tls", "b.edge.example": "edge-tls-2"}
+        assert {ref["sectionName"] for ref in one("HTTPRoute", "web", resources)["parentRefs"]} == set(shown)
+
     def test_clients_keep_their_addresses_and_only_those_that_are_said_may_come(self) -> None:
         service = one("EnvoyProxy", "edge")["provider"]["kubernetes"]["envoyService"]
         assert service["externalTrafficPolicy"] == "Local"
@@ -85,6 +95,11 @@ class TestGateway:
         [web] = [each for each in made() if each.kind == "Deployment" and each.kube_name == "web"]
         env = {each["name"]: each.get("value") for each in web.inputs["spec"]["template"]["spec"]["containers"][0]["env"]}
         assert env["TRUSTED_PROXIES"] == ",".join(trusted)
+
+    def test_the_app_is_told_one_address_and_that_tls_was_ended(self) -> None:
+        [told] = one("HTTPRoute", "web")["rules"][0]["filters"]
+        said = {each["name"]: each["value"] for each in told["requestHeaderModifier"]["set"]}
+        assert said == {"X-Forwarded-Proto": "https", "X-Forwarded-For": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
 
     def test_every_hop_that_serves_keeps_a_connection_longer_than_the_one_that_asks(self) -> None:
         asks = one("BackendTrafficPolicy", "edge")["timeout"]["http"]["connectionIdleTimeout"]
