@@ -130,7 +130,9 @@ def _definitions(site: Site, opts: pulumi.ResourceOptions) -> list[pulumi.Resour
     made: list[pulumi.Resource] = []
     for found in definitions():
         said = found["metadata"]
-        about = meta.v1.ObjectMetaArgs(name=said["name"], annotations=said["annotations"], labels=site.labels(CONTROLLER))
+        # They are ours, as the program has asked; but another state may have made them before it was lost or destroyed.
+        annotations = {**said["annotations"], "pulumi.com/patchForce": "true"}
+        about = meta.v1.ObjectMetaArgs(name=said["name"], annotations=annotations, labels=site.labels(CONTROLLER))
         made.append(
             apiextensions.v1.CustomResourceDefinition(
                 said["name"], metadata=about, spec=found["spec"], opts=pulumi.ResourceOptions.merge(opts, keeping)
