@@ -3,7 +3,7 @@
 import click
 
 from cli import cluster_target, console
-from cli.cluster_target import ClusterTarget, Standing
+from cli.cluster_target import ClusterTarget
 from cli.errors import FAILED
 from cli.kubectl import Kubectl
 from cli.stack import Stack
@@ -70,14 +70,22 @@ def preview(name: str) -> None:
 @stack_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def destroy(name: str, yes: bool) -> None:
-    """Remove it: lines stay in the nodes' files from then on, and are lost as the kubelets turn those over; Gateways serve nobody."""
+    """Remove it: lines stay in the nodes' files from then on, and are lost as the kubelets turn those over.
+
+    Refused while a stack has a Gateway that would serve nobody afterwards.
+    """
     progress = Progress()
     target = reached(name, progress)
     progress.close()
     if not target.engine.exists() or not target.engine.held():
         raise UserError(f"cluster {target.identifier} has nothing to destroy: ./sy cluster up -s {name} has not been run")
     found = target.standing()
-    console.confirm(f"Stop sending the lines of {_listed(found.namespaces)} on cluster {target.identifier}?{_cut_off(found)}", yes)
+    if found.controller and (served := cluster_target.with_gateways(target.kubectl)):
+        raise UserError(
+            f"{_listed(served)} would be cut off: the gateway of cluster {target.identifier} serves their Gateways. Destroy these stacks "
+            "first, or bring them up with edge: {where: none}"
+        )
+    console.confirm(f"Stop sending the lines of {_listed(found.namespaces)} on cluster {target.identifier}?", yes)
     target.engine.recover()
     target.engine.must(target.engine.destroy_argv(), "Mend that and run the same command again.")
     console.result(f"what cluster {target.identifier} had once is destroyed; queues and offsets are left in a folder of each node")
@@ -175,10 +183,6 @@ def _stands(client: Kubectl) -> bool:
 
 def _served(target: ClusterTarget) -> str:
     return f", and serves Gateways of the class {GATEWAY_CLASS}" if target.settings.serves(target.routes) else ""
-
-
-def _cut_off(found: Standing) -> str:
-    return " Its gateway goes as well: nobody will reach a stack through one." if found.controller else ""
 
 
 def _listed(namespaces: list[str]) -> str:

@@ -22,7 +22,7 @@ from cli.stack import KEPT_KEYS, SANDBOX_CLUSTER, Document, Stack, read
 from cli.target import existing
 from images import catalog
 from settings.clusters import PROJECT, ClusterSettings, LogFiles, Route, live_route, load, stacks_on
-from settings.gateway import CONTROLLER, GATEWAY_NAMESPACE
+from settings.gateway import CONTROLLER, GATEWAY_CLASS, GATEWAY_NAMESPACE
 from settings.logs import CLUSTER_NAMESPACE, COLLECTOR, RECORD
 from settings.ownership import STACK_LABEL
 from settings.stack import Cluster
@@ -241,6 +241,13 @@ def live_routes(client: Kubectl) -> list[Route]:
     """Return the stacks that stand on the cluster, as their namespaces tell."""
     found = client.get("namespaces", "--selector", STACK_LABEL)
     return [route for namespace in cast("list[Any]", found["items"]) for route in live_route(namespace)]
+
+
+def with_gateways(client: Kubectl) -> list[str]:
+    """Return the namespaces whose Gateways the cluster's gateway serves; FailedError when the cluster does not answer."""
+    found = client.get("gateways.gateway.networking.k8s.io", "--all-namespaces")
+    served = [one for one in cast("list[Any]", found["items"]) if one["spec"]["gatewayClassName"] == GATEWAY_CLASS]
+    return sorted({str(one["metadata"]["namespace"]) for one in served})
 
 
 def digest(said: Document) -> str:
