@@ -30,6 +30,7 @@ ORDER = (
     "test_stack",
     "test_network",
     "test_matrix",
+    "test_gateway",
     "test_edge",
     "test_secrets",
     "test_rights",
