@@ -193,7 +193,7 @@ def on_sandbox(client: Kubectl, progress: Progress, *, gateway: bool = False) ->
     }
     if any(route.loki for route in routes):
         said["image"] = sandbox_image(IMAGE) or before.get("image") or _unbuilt(IMAGE, "a stack whose logs are kept")
-    if gateway or any(route.gateway for route in routes) or standing(client).controller:
+    if gateway or standing(client).controller:
         said["gateway"] = _gateway_on_sandbox(cast("Document", before.get("gateway") or {}))
     said |= own_words(FOLDER / file.name)
     said["digest"] = digest(said)

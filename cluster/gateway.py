@@ -24,6 +24,23 @@ LISTENERS = (10080, 10443)
 CONFIGURATION, CERTIFICATES = "/config", "/certs"
 START_WITHIN_SECONDS = 120
 """Its cache holds the cluster's Services and Secrets before it is ready."""
+REQUEST = {
+    "time": "%START_TIME%",
+    "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "host": "%REQ(:AUTHORITY)%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%REQ_WITHOUT_QUERY(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+    "status": "%RESPONSE_CODE%",
+    "why": "%RESPONSE_CODE_DETAILS%",
+    "flags": "%RESPONSE_FLAGS%",
+    "milliseconds": "%DURATION%",
+    "received": "%BYTES_RECEIVED%",
+    "sent": "%BYTES_SENT%",
+    "pod": "%UPSTREAM_HOST%",
+    "id": "%REQ(X-REQUEST-ID)%",
+}
+"""What an Envoy writes of a request. Not its query, in which there may be a token: Rails' own lines have it, filtered."""
+STANDARD_OUTPUT = {"type": "File", "file": {"path": "/dev/stdout"}}
 DEFINED = pulumi.CustomTimeouts(create="2m", update="2m", delete="2m")
 PROXY_CERTIFICATE, SIGN_IN = "envoy", "envoy-oidc-hmac"
 """Secrets by names that are not to be chosen: what every Envoy mounts, and what the controller looks for."""
@@ -87,7 +104,7 @@ def proxy(args: Gateway, site: Site) -> dict[str, Any]:
     # Where the shutdown manager says that all connections are gone.
     scratch = {"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}
     mounted = {"name": "tmp", "mountPath": "/tmp"}
-    small = {"memory": "48Mi", "ephemeral-storage": "16Mi"}
+    small = {"memory": "64Mi", "ephemeral-storage": "16Mi"}
     manager = {"name": "shutdown-manager", "volumeMounts": [mounted], "resources": {"requests": {"cpu": "5m", **small}, "limits": small}}
     own = {"memory": "256Mi", "ephemeral-storage": "64Mi"}
     pod: dict[str, Any] = {"volumes": [scratch], "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}}
@@ -121,6 +138,7 @@ def proxy(args: Gateway, site: Site) -> dict[str, Any]:
             },
         },
         "logging": {"level": {"default": "warn"}},
+        "telemetry": {"accessLog": {"settings": [{"format": {"type": "JSON", "json": REQUEST}, "sinks": [STANDARD_OUTPUT]}]}},
     }
 
 

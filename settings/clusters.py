@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from settings.errors import SettingsError
-from settings.gateway import GATEWAY_CLASS, GATEWAY_LABEL, GATEWAY_NAMESPACE, Gateway
+from settings.gateway import GATEWAY_CLASS, Gateway
 from settings.loader import ROOT, read_stack_file, resolve
 from settings.logs import COMPONENTS_ANNOTATION, KUBELET_LABEL, LOGS_LABEL
 from settings.messages import problem_of
@@ -147,16 +147,14 @@ def components(settings: Settings) -> list[str]:
 
 
 def live_route(namespace: Mapping[str, Any]) -> Iterator[Route]:
-    """Yield what the cluster does for a stack, as its namespace tells it."""
+    """Yield what the cluster does for a stack, as its namespace tells it; a Gateway is served without anybody's telling."""
     about: dict[str, Any] = namespace["metadata"]
     labels: dict[str, str] = about.get("labels") or {}
     loki, kubelet = labels.get(LOGS_LABEL), labels.get(KUBELET_LABEL) == "true"
-    # The gateway's own namespace carries the label as well.
-    gateway = labels.get(GATEWAY_LABEL) == GATEWAY_CLASS and about["name"] != GATEWAY_NAMESPACE
     annotations: dict[str, str] = about.get("annotations") or {}
-    listed = [name for name in annotations.get(COMPONENTS_ANNOTATION, "").split(",") if name]
-    if (loki or kubelet or gateway) and not about.get("deletionTimestamp"):
-        yield Route(namespace=about["name"], loki=loki, components=sorted(listed), kubelet=kubelet, gateway=gateway)
+    listed = annotations.get(COMPONENTS_ANNOTATION, "")
+    if (loki or kubelet) and not about.get("deletionTimestamp"):
+        yield Route(namespace=about["name"], loki=loki, components=sorted(filter(None, listed.split(","))), kubelet=kubelet)
 
 
 def outage_seconds(files: LogFiles, queue: str, bytes_a_second: float) -> float:
