@@ -12,7 +12,7 @@ import yaml
 
 from components.blackbox import Shown, blackbox
 from components.endpoints import Endpoint
-from components.exporters import FILES, MASKED, elasticsearch_command, postgres_uri, redis_address
+from components.exporters import FILES, MASKED, elasticsearch_command, postgres_uri, redis_address, with_password
 from settings import SettingsError, resolve
 from settings.watching import exporters, jobs_redis, sidekiq_queues
 from tests.unit.rendering import SENTINEL
@@ -45,6 +45,19 @@ def test_postgres_is_verified_as_far_as_its_settings_say(tls: str, ca: str | Non
 def test_redis_is_dialled_as_its_settings_say() -> None:
     assert redis_address(endpoint(tls="require", port=6380)) == "rediss://db.example.com:6380"
     assert redis_address(endpoint(tls="disable")) == "redis://db.example.com:5432"
+
+
+def test_an_address_of_ipv6_stands_in_brackets() -> None:
+    there = endpoint(host="fd00::5")
+    assert postgres_uri(there).startswith("[fd00::5]:5432/d?")
+    assert redis_address(there) == "redis://[fd00::5]:5432"
+    assert "://[fd00::5]:5432/d" in elasticsearch_command(there)
+
+
+def test_what_a_shell_would_take_for_its_own_reaches_the_program_as_it_stands() -> None:
+    command = with_password("X", endpoint(password=None), ["printf", "%s", "-user=de fault$HOME;`id`"])
+    said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert said.stdout == "-user=de fault$HOME;`id`"
 
 
 def test_the_search_engine_s_password_is_read_from_a_file_by_the_shell() -> None:
