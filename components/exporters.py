@@ -66,8 +66,13 @@ class RedisExporter(pulumi.ComponentResource):
         args: Metrics,
         site: Site,
         opts: pulumi.ResourceOptions | None = None,
+        *,
+        keeps_jobs: bool = True,
     ) -> None:
-        """Make the exporter of the server at `endpoint`; `queues` are Sidekiq's, None where its jobs are elsewhere."""
+        """Make the exporter of the server at `endpoint`; `queues` are Sidekiq's, None where its jobs are elsewhere.
+
+        `keeps_jobs` is false of a cache, which may be full, and which the product can do without for a while.
+        """
         super().__init__("switchyard:index:RedisExporter", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         exporters = [_redis(endpoint, args)]
@@ -79,7 +84,8 @@ class RedisExporter(pulumi.ComponentResource):
             scrapes.append(Scrape(job="sidekiq", component=name, port=SIDEKIQ_PORT, about="sidekiq"))
         run(self, name, exporters, args, site, endpoint, config)
         files = rules("redis-exporter", *(["sidekiq-exporter"] if queues is not None else []))
-        self.watch = Watch(rules=files, scrapes=tuple(scrapes), expectations=_expected(name, endpoint))
+        kept = (fact("switchyard:keeps_jobs", endpoint.service),) if keeps_jobs else ()
+        self.watch = Watch(rules=files, scrapes=tuple(scrapes), expectations=(*_expected(name, endpoint), *kept))
         self.register_outputs({})
 
 

@@ -10,7 +10,7 @@ from components.endpoints import Endpoint
 from components.kube import network, passwords, probes, workload
 from components.kube.configuration import config_map, secret
 from components.site import Site
-from components.watch import Watch, fact, members, rules
+from components.watch import Watch, members, rules
 from settings import backing
 from settings.types import bytes_of
 
@@ -61,8 +61,7 @@ class Redis(pulumi.ComponentResource):
         self.endpoint = Endpoint(
             service=component, host=component, port=PORT, user="default", password=accepted[0], fingerprint=str(args.rotation)
         )
-        kept = [fact("switchyard:keeps_jobs", component)] if args.persistent else []
-        self.watch = Watch(rules=rules("redis"), expectations=(members(component, 1), *kept))
+        self.watch = Watch(rules=rules("redis"), expectations=(members(component, 1),))
         self.register_outputs({"host": self.endpoint.host})
 
 

@@ -92,6 +92,21 @@ class TestWhichThereAre:
         assert jobs_redis(resolve("x", SAID)) == "jobs"
         assert jobs_redis(resolve("x", {**SAID, **other})) == "other"
 
+    def test_an_app_that_names_its_redis_in_its_own_code_is_told_of_too(self) -> None:
+        cache = {"config_var": "CACHE_URL", "policy": "allkeys-lru"}
+        own = {"jobs": {"config_var": "SIDEKIQ_URL"}, "cache": cache}
+        assert jobs_redis(resolve("x", {**SAID, "redis": own})) == "jobs"
+        two = {**own, "more": {"config_var": "MORE_URL"}}
+        assert jobs_redis(resolve("x", {**SAID, "redis": two})) is None
+        elsewhere = {"redis": own, "app": {"secrets": ["REDIS_URL"]}}
+        assert jobs_redis(resolve("x", {**SAID, **elsewhere})) is None
+
+    @pytest.mark.parametrize("stack", ["everything", "watched-outside"])
+    def test_what_keeps_jobs_is_known_wherever_it_runs_and_a_cache_does_not(self, stack: str) -> None:
+        [said] = [one.inputs["data"] for one in rendered(stack).of("ConfigMap") if "expectations.yml" in one.inputs["data"]]
+        facts = yaml.safe_load(said["expectations.yml"])["groups"][0]["rules"]
+        assert [fact["labels"]["component"] for fact in facts if fact["record"] == "switchyard:keeps_jobs"] == ["redis-jobs"]
+
     def test_queues_are_told_without_their_weights(self) -> None:
         said = {**SAID, "sidekiq": {"alerts": {"queues": ["alerts,5", "default"]}, "slow": {"queues": ["default", "slow,1"]}}}
         assert sidekiq_queues(resolve("x", said)) == ["alerts", "default", "slow"]
