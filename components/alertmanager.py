@@ -169,7 +169,8 @@ def _receiver(name: str, said: Receiver) -> dict[str, Any]:
     if said.email:
         password = {"auth_password_file": f"{DIRECTORY}/{_file(name, 'password')}"} if said.email.password else {}
         login = {"auth_username": said.email.user, **password} if said.email.user else {}
-        mail = {"to": ", ".join(said.email.to), "from": said.email.sender, "smarthost": f"{said.email.host}:{said.email.port}"}
+        host = f"[{said.email.host}]" if ":" in said.email.host else said.email.host
+        mail = {"to": ", ".join(said.email.to), "from": said.email.sender, "smarthost": f"{host}:{said.email.port}"}
         made["email_configs"] = [{**mail, **login, "require_tls": True, "send_resolved": True}]
     return made
 

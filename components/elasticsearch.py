@@ -25,10 +25,11 @@ from components.kube.workload import (
 )
 from components.rotation import LOGIN, waiting
 from components.site import Secrets, Site
-from components.watch import Watch, rules
+from components.watch import Watch, fact, rules
 from components.watch import members as expected
 from settings import elasticsearch as settings
 from settings.fixed import VERSION_ANNOTATION
+from settings.quantities import bytes_of
 
 START_WITHIN_SECONDS = 600
 """A node reads its indices' state before it answers."""
@@ -109,7 +110,9 @@ class Elasticsearch(pulumi.ComponentResource):
         self.ready = _rotated(name, accounts.current(APP), self.endpoint, args, site, [nodes, renewed], child)
         if args.snapshots:
             snapshots.Schedule(f"{name}-snapshots", args, args.snapshots, site, self.endpoint, made, accounts, child)
-        self.watch = Watch(rules=rules(COMPONENT), expectations=(expected(COMPONENT, args.members),))
+        low = settings.kept_free("low", bytes_of(args.volume.size))
+        facts = (expected(COMPONENT, args.members), fact("switchyard:elasticsearch_disk_low_bytes", COMPONENT, low))
+        self.watch = Watch(rules=rules(COMPONENT), expectations=facts)
         self.register_outputs({"host": self.endpoint.host})
 
 

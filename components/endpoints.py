@@ -75,13 +75,18 @@ class Endpoint:
         """Path of the file with `ca` in every pod of the app."""
         return f"{AUTHORITIES}/{self.service}.pem" if self.ca is not None else None
 
+    def place(self, port: int | None = None) -> str:
+        """Return host and port as addresses have them: an IPv6 address stands in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{port or self.port}"
+
     def scheme(self, plain: str, encrypted: str) -> str:
         """Return the one of two URL schemes that says whether to encrypt."""
         return encrypted if self.encrypted else plain
 
     def url(self, scheme: str, path: str = "", port: int | None = None) -> pulumi.Output[str]:
         """Return the address with user and password, as config vars carry it."""
-        place = f"{self.host}:{port or self.port}{path}"
+        place = f"{self.place(port)}{path}"
         if self.password is None:
             login = f"{quote(self.user, safe='')}@" if self.user else ""
             return pulumi.Output.from_input(f"{scheme}://{login}{place}")

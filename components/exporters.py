@@ -1,5 +1,6 @@
 """Exporters: small programs that ask a server for its figures and tell them to Prometheus. They know a server by its endpoint alone."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,8 +66,13 @@ class RedisExporter(pulumi.ComponentResource):
         args: Metrics,
         site: Site,
         opts: pulumi.ResourceOptions | None = None,
+        *,
+        keeps_jobs: bool = True,
     ) -> None:
-        """Make the exporter of the server at `endpoint`; `queues` are Sidekiq's, None where its jobs are elsewhere."""
+        """Make the exporter of the server at `endpoint`; `queues` are Sidekiq's, None where its jobs are elsewhere.
+
+        `keeps_jobs` is false of a cache, which may be full, and which the product can do without for a while.
+        """
         super().__init__("switchyard:index:RedisExporter", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         exporters = [_redis(endpoint, args)]
@@ -78,7 +84,8 @@ class RedisExporter(pulumi.ComponentResource):
             scrapes.append(Scrape(job="sidekiq", component=name, port=SIDEKIQ_PORT, about="sidekiq"))
         run(self, name, exporters, args, site, endpoint, config)
         files = rules("redis-exporter", *(["sidekiq-exporter"] if queues is not None else []))
-        self.watch = Watch(rules=files, scrapes=tuple(scrapes), expectations=_expected(name, endpoint))
+        kept = (fact("switchyard:keeps_jobs", endpoint.service),) if keeps_jobs else ()
+        self.watch = Watch(rules=files, scrapes=tuple(scrapes), expectations=(*_expected(name, endpoint), *kept))
         self.register_outputs({})
 
 
@@ -112,22 +119,25 @@ def postgres_uri(endpoint: Endpoint) -> str:
     """Return host, database and TLS mode as the exporter's driver takes them: it knows no `prefer`."""
     mode = "disable" if endpoint.tls == "prefer" else endpoint.tls
     root = f"&sslrootcert={CA_FILE}" if endpoint.ca is not None else ""
-    return f"{endpoint.host}:{endpoint.port}/{endpoint.database}?sslmode={mode}{root}"
+    return f"{endpoint.place()}/{endpoint.database}?sslmode={mode}{root}"
 
 
 def redis_address(endpoint: Endpoint) -> str:
     """Return the server's address as the exporter takes it."""
-    return f"{endpoint.scheme('redis', 'rediss')}://{endpoint.host}:{endpoint.port}"
+    return f"{endpoint.scheme('redis', 'rediss')}://{endpoint.place()}"
 
 
 MASKED = "exec sed --unbuffered 's#://\\([^:/@ ]*\\):[^@ ]*@#://\\1:***@#g'"
 """A filter for bash that takes passwords out of addresses."""
 
 
-def with_password(variable: str, endpoint: Endpoint, words: Sequence[str]) -> str:
-    """Return a shell command for a program that takes its password from the environment, which gets it from a file."""
+def with_password(variable: str, endpoint: Endpoint, words: Sequence[str], into: str = "") -> str:
+    """Return a shell command for a program that takes its password from the environment, which gets it from a file.
+
+    `words` are quoted, because accounts and paths are what somebody else's server has them be; `into` is a redirection.
+    """
     login = f'export {variable}="$(cat {PASSWORD})"; ' if endpoint.password is not None else ""
-    return f"{login}exec {' '.join(words)}"
+    return f"{login}exec {shlex.join(words)}{f' {into}' if into else ''}"
 
 
 def elasticsearch_command(endpoint: Endpoint) -> str:
@@ -136,7 +146,7 @@ def elasticsearch_command(endpoint: Endpoint) -> str:
     words = [
         "prometheus-elasticsearch-exporter",
         f"--web.listen-address=:{ELASTICSEARCH_PORT}",
-        f"--es.uri={endpoint.scheme('http', 'https')}://{endpoint.host}:{endpoint.port}{path}",
+        f"--es.uri={endpoint.scheme('http', 'https')}://{endpoint.place()}{path}",
         "--es.all",
         "--es.timeout=7s",
         "--collector.snapshots",
@@ -144,7 +154,7 @@ def elasticsearch_command(endpoint: Endpoint) -> str:
     words += [f"--es.ca={CA_FILE}"] if endpoint.ca is not None else []
     words += ["--es.ssl-skip-verify"] if endpoint.tls == "require" else []
     # It writes the address with the password in it into its log when a question fails.
-    return with_password("ES_PASSWORD", endpoint, [*words, f"&> >({MASKED})"])
+    return with_password("ES_PASSWORD", endpoint, words, into=f"&> >({MASKED})")
 
 
 def _redis(endpoint: Endpoint, args: Metrics) -> Exporter:

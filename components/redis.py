@@ -12,7 +12,7 @@ from components.kube import network, passwords, probes, workload
 from components.kube.configuration import config_map, renewed_secret
 from components.rotation import LOGIN, waiting
 from components.site import Site
-from components.watch import Watch, fact, members, rules
+from components.watch import Watch, members, rules
 from settings import backing
 from settings.types import bytes_of
 
@@ -81,8 +81,7 @@ class Redis(pulumi.ComponentResource):
             after=[made, renewed],
             placement=args.placement,
         )
-        kept = [fact("switchyard:keeps_jobs", component)] if args.persistent else []
-        self.watch = Watch(rules=rules("redis"), expectations=(members(component, 1), *kept))
+        self.watch = Watch(rules=rules("redis"), expectations=(members(component, 1),))
         self.register_outputs({"host": self.endpoint.host})
 
 

@@ -29,7 +29,8 @@ def exporters(
             made.append(ElasticsearchExporter(name, endpoint, args.metrics, site, opts).watch)
         else:
             queues = sidekiq_queues(args) if service == f"redis-{jobs}" else None
-            made.append(RedisExporter(name, endpoint, queues, args.metrics, site, opts).watch)
+            stored = args.redis[service.removeprefix("redis-")].persistent
+            made.append(RedisExporter(name, endpoint, queues, args.metrics, site, opts, keeps_jobs=stored).watch)
     if authority and (shown := listeners(args, site)):
         made.append(CertificateExporter("blackbox-exporter", shown, authority.certificate, args.metrics, site, opts).watch)
     return made

@@ -164,12 +164,27 @@ def problems(settings: "Settings") -> Iterator[Problem]:
             yield from _email((*path, "email"), receiver.email)
     if alerts.watchdog:
         yield from _webhook(("alerts", "watchdog"), alerts.watchdog)
+    yield from _deaf(settings)
     for severity, names in (("critical", alerts.critical), ("warning", alerts.warning)):
         for index, name in enumerate(names):
             if name not in alerts.receivers:
                 known = ", ".join(alerts.receivers) or "none"
                 reads: tuple[Path, ...] = (("alerts", "receivers"),)
                 yield Problem(("alerts", severity, index), f"no such receiver under alerts.receivers ({known})", name, reads)
+
+
+def _deaf(settings: "Settings") -> Iterator[Problem]:
+    """Yield what is said of alerts that could never be raised."""
+    alerts, mqtt, metrics = settings.alerts, settings.mqtt, settings.metrics
+    if alerts.expected_messages and mqtt.where != "cluster":
+        reason = f"are counted by the stack's own broker, and mqtt.where is {mqtt.where}: nobody would miss them; leave it out"
+        yield Problem(("alerts", "expected_messages"), reason, alerts.expected_messages, (("mqtt",),))
+    if alerts.critical and not settings.alerting and settings.tier == "production":
+        reason = (
+            f"would never be told anything: metrics.where is {metrics.where}, so nothing is measured. Say metrics: {{where: cluster}}, or "
+            f"name nobody"
+        )
+        yield Problem(("alerts", "critical"), reason, reads=(("metrics",), ("tier",)))
 
 
 def _webhook(path: Path, said: Webhook) -> Iterator[Problem]:

@@ -69,6 +69,8 @@ def _texts(canary: Canary) -> Iterator[Problem]:
     if {"+", "#"} & set(canary.topic):
         reason = "expected a topic without '+' and '#': it is published to, not subscribed to"
         yield Problem(("canary", "topic"), reason, canary.topic)
+    if not all("!" <= letter <= "~" for letter in canary.path):
+        yield Problem(("canary", "path"), "expected a path as it stands in an address: other letters and spaces as %20", canary.path)
     for key, text in (("payload", canary.payload), ("path", canary.path)):
         if "{id}" not in text:
             yield Problem(("canary", key), "expected {id} in it: each fall must be told from the others", text)

@@ -35,6 +35,8 @@ class Needs:
     """All that are kept, copies not counted."""
     indices: int
     """Indices that they are in."""
+    primary: int
+    """Bytes of all of them on the disk, copies not counted."""
     data: int
     """What lies on a node, where shards are spread evenly."""
     disk: int
@@ -61,6 +63,7 @@ def needs(sizing: Sizing, members: int) -> Needs:
     return Needs(
         documents=documents,
         indices=indices,
+        primary=primary,
         data=data,
         disk=_with_room(data),
         memory=max(2 * heap, math.ceil(data / DISK_PER_MEMORY)),
@@ -89,6 +92,7 @@ def problems(search: Elasticsearch) -> Iterator[Problem]:
         yield Problem((*path, "replicas"), reason, sizing.replicas, (("elasticsearch", "members"),))
     needed = needs(sizing, search.members)
     yield from _disk(search, sizing, needed)
+    yield from _repository(search, sizing, needed)
     yield from _memory(search, sizing, needed)
     yield from _shards(search, sizing, needed)
 
@@ -113,6 +117,20 @@ def _disk(search: Elasticsearch, sizing: Sizing, needed: Needs) -> Iterator[Prob
         f"{said_bytes(needed.disk - needed.data)} must stay free (below that a node takes no shard); "
         f"expected at least {_said_up(needed.disk)}, or more members, or a shorter retention",
         search.volume.size,
+        (("elasticsearch",),),
+    )
+
+
+def _repository(search: Elasticsearch, sizing: Sizing, needed: Needs) -> Iterator[Problem]:
+    """Yield a problem where not even one snapshot of all documents fits onto the snapshots' volume."""
+    kept = search.keeps_snapshots
+    if kept is None or bytes_of(kept.size) >= needed.primary:
+        return
+    yield Problem(
+        ("elasticsearch", "snapshots", "repository", "volume", "size"),
+        f"a snapshot has each document once, {_documents(sizing, needed)} x {sizing.bytes_per_document} bytes x {OVERHEAD:g} = "
+        f"{said_bytes(needed.primary)}; expected at least {_said_up(needed.primary)}, and more for what changes between those kept",
+        kept.size,
         (("elasticsearch",),),
     )
 

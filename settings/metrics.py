@@ -11,6 +11,10 @@ EVERY_SECONDS = 10
 """How often everything is asked and every rule evaluated: a lost consumer must be told of within two minutes."""
 SAMPLE_BYTES = 2
 """Bytes on disk of one sample: Prometheus' own documentation says one to two."""
+SERIES_MEMORY = 10 * 2**10
+"""Bytes of memory for each series, questions included."""
+BASE_MEMORY = 64 * 2**20
+"""Bytes of memory that the server takes for itself."""
 LARGEST_SHARE = 0.8
 """What of the volume the kept blocks may take: the write-ahead log and a block that is being made come on top."""
 
@@ -32,7 +36,7 @@ class Metrics(Model):
     volume: Volume = Volume(size="10Gi")
     """The samples."""
     resources: Resources = Resources(cpu="100m", memory="768Mi")
-    """What Prometheus asks for: about 10 KiB of memory a series, and 64 MiB for itself."""
+    """What Prometheus asks for: 10 KiB of memory for each of `series`, and 64 MiB for itself; with less it is refused."""
     exporters: Resources = Resources(cpu="10m", memory="32Mi", scratch="16Mi")
     """What each exporter asks for."""
     sidekiq: Resources = Resources(cpu="10m", memory="64Mi", scratch="16Mi")

@@ -1,9 +1,9 @@
-"""Whether the samples fit on their disk. Each sentence shows its arithmetic."""
+"""Whether the samples fit on their disk, and their series into memory. Each sentence shows its arithmetic."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from settings.metrics import EVERY_SECONDS, LARGEST_SHARE, SAMPLE_BYTES
+from settings.metrics import BASE_MEMORY, EVERY_SECONDS, LARGEST_SHARE, SAMPLE_BYTES, SERIES_MEMORY, Metrics
 from settings.problems import Problem
 from settings.quantities import bytes_of, said_bytes, seconds_of
 
@@ -16,6 +16,11 @@ def problems(settings: "Settings") -> Iterator[Problem]:
     metrics = settings.metrics
     if metrics.where == "none":
         return
+    if metrics.kubelet and not metrics.kubelet_ranges:
+        # A policy that names no address names all of them.
+        reason = "expected at least one range of addresses: those of the nodes, whose kubelets are asked"
+        yield Problem(("metrics", "kubelet_ranges"), reason, reads=(("metrics", "kubelet"),))
+    yield from _memory(metrics)
     kept, volume = bytes_of(metrics.retention_size), bytes_of(metrics.volume.size)
     room = int(volume * LARGEST_SHARE)
     if kept > room:
@@ -36,4 +41,16 @@ def problems(settings: "Settings") -> Iterator[Problem]:
             f"{said_bytes(kept)}: the oldest would be gone before. Say a shorter retention, or more room",
             metrics.retention,
             (("metrics", "retention_size"), ("metrics", "series")),
+        )
+
+
+def _memory(metrics: Metrics) -> Iterator[Problem]:
+    needed, memory = BASE_MEMORY + metrics.series * SERIES_MEMORY, bytes_of(metrics.resources.memory)
+    if needed > memory:
+        yield Problem(
+            ("metrics", "resources", "memory"),
+            f"{said_bytes(BASE_MEMORY)} for itself + {metrics.series} series x {said_bytes(SERIES_MEMORY)} = {said_bytes(needed)}: with "
+            f"less it is killed, started again and killed. Say at least that, or fewer series in metrics.series",
+            metrics.resources.memory,
+            (("metrics", "series"),),
         )

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 
 def problems(stack: str, settings: "Settings", layers: list[Layer], root: File) -> Iterator[Problem]:
-    """Yield a problem for each host name, and for a namespace in its cluster, that is not this stack's alone."""
+    """Yield a problem for each host name, and for a namespace in its cluster, that is not this stack's alone, and for a Loki that is."""
     held = held_names(settings)
     mine = settings.namespace_of(stack)
+    if settings.logs.where == "shared" and settings.logs.namespace == mine:
+        reason = "is this stack's own, which runs no Loki: name another stack's, or say where: cluster"
+        yield Problem(("logs", "namespace"), reason, mine, (("logs", "where"), ("namespace",)))
     for layer in layers[:-1]:
         if "domain" in layer.values and settings.domain == layer.values["domain"]:
             yield Problem(("domain",), "all stacks would share it: say it in each stack's own file", settings.domain)

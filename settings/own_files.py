@@ -22,6 +22,8 @@ Json = dict[str, Any]
 Check = Callable[[str, str], Iterator[str]]
 """Says what is wrong with a text that stands in the file of the name."""
 
+SEVERITIES = ("critical", "warning", "none")
+"""What the label `severity` of an alert may be: Alertmanager's routes know these, and `none` says that nobody is to be told."""
 LARGEST = 900_000
 """Bytes of a file: each becomes a ConfigMap, which may have 1 MiB."""
 LARGEST_PAGE = 60_000
@@ -121,6 +123,18 @@ def _rules(text: str, name: str) -> Iterator[str]:
             named = [key for key in ("alert", "record") if isinstance(rule, dict) and key in rule]
             if len(named) != 1 or "expr" not in rule:
                 yield f"{name}:{at}: expected a rule with `expr`, and with either `alert` or `record`"
+            elif named == ["alert"] and (reason := _untold(cast("Json", rule))):
+                yield f"{name}:{at}: alert {rule['alert']}: {reason}"
+
+
+def _untold(rule: Json) -> str:
+    """Return why nobody would be told of an alert; empty when somebody would, or when it says itself that nobody is to be."""
+    labels = rule.get("labels")
+    said = cast("Json", labels).get("severity") if isinstance(labels, dict) else None
+    if said in SEVERITIES:
+        return ""
+    meant = f"has the severity {said!r}" if said else "has no severity"
+    return f"{meant}, by which alerts find their receivers: expected `labels: {{severity: …}}` with one of {', '.join(SEVERITIES)}"
 
 
 def _dashboard(text: str, name: str, known: Sequence[str]) -> Iterator[str]:

@@ -28,12 +28,20 @@ def exporters(settings: "Settings") -> dict[str, list[Resources]]:
 
 
 def jobs_redis(settings: "Settings") -> str | None:
-    """Return the name of the Redis that keeps Sidekiq's jobs: the one whose address Sidekiq looks up; None where there is none."""
+    """Return the name of the Redis that keeps Sidekiq's jobs; None where there is none.
+
+    It is the one whose address Sidekiq looks up by itself. An app may tell Sidekiq of another config var in its own code: where nothing
+    else says that one, it is the only store that there is.
+    """
     if not settings.sidekiq:
         return None
     read = settings.app.config.get("REDIS_PROVIDER", "REDIS_URL")
     used = {name: redis for name, redis in settings.redis.items() if redis.where != "none"}
-    return next((name for name, redis in used.items() if redis.config_var == read), None)
+    if named := next((name for name, redis in used.items() if redis.config_var == read), None):
+        return named
+    stores = [name for name, redis in used.items() if redis.persistent]
+    elsewhere = read in (*settings.app.config, *settings.app.secrets)
+    return stores[0] if len(stores) == 1 and not elsewhere else None
 
 
 def sidekiq_queues(settings: "Settings") -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from settings.app import FileHealth
+from settings.app import FileHealth, Process, Web
 from settings.problems import Path, Problem, dotted
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ OWN_NAMES = (
     "edge-redirect",
 )
 """Names of pods and Services of the stack's own: the provider would write one over the other and say nothing."""
+LONGEST_NAME = 46
+"""Characters of a Deployment's name: its pods are called after it and two random parts, of 10 and 5 characters, and 63 are a name's most.
+A longer name's first random part is cut, and what tells a pod's component by its name (alerts, logs) would not know it any more."""
 _POSTGRES_ACCOUNTS = ("postgres", "replicator", "rewind", "monitor")
 _PASSWORD = re.compile(r"://[^/\s:@]*:(?!\$\(\w+\)@|\$\{\w+\}@)[^/\s@]+@")
 """A password inside an address. $(NAME) and ${NAME} are none: something puts one in their place."""
@@ -122,6 +125,15 @@ def _names(settings: "Settings") -> Iterator[Problem]:
             if full in taken:
                 yield Problem((group, name), f"the name {full!r} is taken by {taken[full]}")
             taken[full] = f"{group}.{name}"
+    derived = [(("sidekiq", name), name, f"sidekiq-{name}") for name in settings.sidekiq]
+    derived += [(("redis", name), name, f"redis-{name}-exporter") for name, redis in settings.redis.items() if redis.where != "none"]
+    for path, name, full in derived:
+        if len(full) > LONGEST_NAME:
+            most = LONGEST_NAME - len(full) + len(name)
+            reason = (
+                f"expected at most {most} characters: of its pods' names, {full}-…, Kubernetes would cut the end by which they are known"
+            )
+            yield Problem(path, reason)
 
 
 def _config_vars(settings: "Settings") -> Iterator[Problem]:
@@ -168,12 +180,29 @@ def _overridden(settings: "Settings") -> Iterator[Problem]:
             for var in process.config:
                 if var in made:
                     yield Problem((group, name, "config", var), f"say {group}.{name}.{made[var]} instead")
+    yield from _told_at(settings)
     for var in ("PORT", "WEB_CONCURRENCY", "PUMA_PERSISTENT_TIMEOUT"):
         if settings.web and var in settings.app.config:
             yield Problem(("app", "config", var), f"say {_MADE_FOR_WEB[var]} of each process under web instead")
     for path, config in [(("app",), settings.app.config), *((("web", name), web.config) for name, web in settings.web.items())]:
         if settings.web and "TRUSTED_PROXIES" in config:
             yield Problem((*path, "config", "TRUSTED_PROXIES"), "say edge.trusted_proxies instead")
+
+
+def _told_at(settings: "Settings") -> Iterator[Problem]:
+    """Yield a problem for each process whose own metrics could not be where Prometheus asks for them."""
+    said: list[tuple[Path, Process]] = [(("web", name), web) for name, web in settings.web.items()]
+    said += [(("sidekiq", name), pool) for name, pool in settings.sidekiq.items()]
+    said += [(("processes", name), process) for name, process in settings.running_processes().items()]
+    said += [(("consumer",), settings.consumer)] if settings.consumer.where == "cluster" else []
+    for path, process in said:
+        if process.metrics is None:
+            continue
+        if isinstance(process, Web) and process.metrics.port == process.port:
+            reason = f"is also {dotted((*path, 'port'))}, where it serves: two servers of one process can not have one port"
+            yield Problem((*path, "metrics", "port"), reason, process.port, ((*path, "port"),))
+        if "METRICS_PORT" in process.config:
+            yield Problem((*path, "config", "METRICS_PORT"), f"say {dotted((*path, 'metrics', 'port'))} instead")
 
 
 def _caches(settings: "Settings") -> Iterator[Problem]:

@@ -183,8 +183,8 @@ MODULES = (
         minutes=6,
         gib=4.8,
         sources_gib=2.3,
-        # Promtool knows the service discovery of 25 clouds; ours is Kubernetes' alone.
-        tags=("remove_all_sd", "enable_kubernetes_sd"),
+        # Promtool knows the service discovery of 25 clouds; ours is Kubernetes', and DNS for what is in another namespace.
+        tags=("remove_all_sd", "enable_kubernetes_sd", "enable_dns_sd"),
         variables=((f"{_LOKI}/pkg/util/build.Version", "3.7.8"),),
     ),
     Module(

@@ -20,8 +20,9 @@ from tests.rules.promtool import promtool
 from tools.progress import Progress
 
 BASE: dict[str, Any] = {"tier": "staging", "cluster": {"identifier": "company"}, "metrics": {"where": "cluster"}}
-GOOD_RULES = "groups:\n  - name: own\n    rules:\n      - alert: Quiet\n        expr: absent(up)\n        for: 5m\n"
-BAD_RULES = "groups:\n  - name: own\n    rules:\n      - alert: Quiet\n        expr: sum(rate(up[5m])\n"
+_ALERT = "groups:\n  - name: own\n    rules:\n      - alert: Quiet\n        labels: {severity: warning}\n"
+GOOD_RULES = f"{_ALERT}        expr: absent(up)\n        for: 5m\n"
+BAD_RULES = f"{_ALERT}        expr: sum(rate(up[5m])\n"
 
 
 def dashboard(*expressions: str, **more: Any) -> dict[str, Any]:
@@ -67,7 +68,7 @@ class TestRules:
 
     def test_an_expression_that_does_not_parse_is_refused_with_file_line_and_promtools_words(self, root: Path) -> None:
         [sentence] = with_rules(root, BAD_RULES)
-        assert sentence.startswith("metrics.rules: own/quiet.yml:5: ")
+        assert sentence.startswith("metrics.rules: own/quiet.yml:6: ")
         assert "unclosed left parenthesis" in sentence and '"Quiet"' in sentence
 
     @pytest.mark.parametrize(
@@ -77,8 +78,10 @@ class TestRules:
             ("rules: []\n", "own/quiet.yml:1: expected `groups:`"),
             ("groups:\n  - rules: []\n", "own/quiet.yml:2: expected a group with a `name`"),
             ("groups:\n  - name: x\n    rules:\n      - expr: up\n", "own/quiet.yml:4: expected a rule with `expr`, and with either"),
+            (GOOD_RULES.replace("warning", "page"), "own/quiet.yml:4: alert Quiet: has the severity 'page', by which alerts find"),
+            (GOOD_RULES.replace("severity", "team"), "own/quiet.yml:4: alert Quiet: has no severity"),
             (GOOD_RULES.replace("for: 5m", "for: 5x"), 'own/quiet.yml: unknown unit "x" in duration "5x"'),
-            (GOOD_RULES.replace("for: 5m", "fur: 5m"), "own/quiet.yml:6: field fur not found"),
+            (GOOD_RULES.replace("for: 5m", "fur: 5m"), "own/quiet.yml:7: field fur not found"),
             (b"\xff\xfe", "is not UTF-8 text"),
         ],
     )

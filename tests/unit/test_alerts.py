@@ -153,5 +153,19 @@ class TestRefusals:
         mail = {"to": ["ops"], "sender": "b@example.com", "host": "mail.example.com"}
         assert "expected an address such as ops@example.com" in refusal({"receivers": {"team": {"email": mail}}})
 
+    def test_silence_that_nobody_could_notice(self) -> None:
+        quiet = {"mqtt": {"where": "none"}, "consumer": {"where": "none"}, "canary": {"where": "none"}}
+        with pytest.raises(
+            SettingsError, match=r"alerts\.expected_messages: 5: are counted by the stack's own broker, and mqtt\.where is none"
+        ):
+            resolve("x", {"tier": "staging", "cluster": {"identifier": "c"}, **quiet, "alerts": {"expected_messages": 5}})
+
+    def test_somebody_to_wake_where_nothing_is_measured(self) -> None:
+        alerts = {"receivers": {"team": WEBHOOK}, "critical": ["team"]}
+        said: dict[str, Any] = {"cluster": {"identifier": "c"}, "metrics": {"where": "none"}, "alerts": alerts}
+        with pytest.raises(SettingsError, match=r"alerts\.critical: would never be told anything: metrics\.where is none"):
+            resolve("x", {"tier": "production", **said})
+        assert resolve("x", {"tier": "staging", **said})
+
     def test_a_name_that_every_stack_has(self) -> None:
         assert "the name is taken by Switchyard itself" in refusal({"receivers": {"watchdog": WEBHOOK}})

@@ -52,6 +52,7 @@ class TestRefusals:
             ),
             ({"payload": "{}"}, "canary.payload: '{}': expected {id} in it"),
             ({"path": "/alerts"}, "canary.path: '/alerts': expected {id} in it"),
+            ({"path": "/falls/{id} now"}, "canary.path: '/falls/{id} now': expected a path as it stands in an address"),
             ({"web": "wbe"}, "canary.web: 'wbe': there is no web.wbe; under web there is web"),
             ({"token": "API"}, "canary.token: is no secret of the app"),
             ({"password": "PASS"}, "canary.password: is for an external broker"),

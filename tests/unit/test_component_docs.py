@@ -8,6 +8,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from cli.root import GROUPS
 from components.watch import RULES
 from settings.loader import ROOT
 from settings.stack import Settings
@@ -112,3 +113,29 @@ def test_settings_are_told_from_what_is_none() -> None:
 
 def test_the_index_names_every_page() -> None:
     assert set(re.findall(r"\]\(([a-z]+)\.md\)", page("README"))) == set(PAGES) - {Path("README").stem}
+
+
+WRITTEN = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMANDS = {name for group in GROUPS.values() for name in group}
+
+
+def test_every_command_that_the_docs_name_is_one() -> None:
+    said = {(file.name, word) for file in WRITTEN for word in re.findall(r"\./sy ([a-z]+)", file.read_text())}
+    assert len(said) > 100
+    assert {(file, word) for file, word in said if word not in COMMANDS} == set()
+
+
+def test_every_link_of_the_docs_leads_to_a_page_and_a_heading() -> None:
+    lost = [
+        (file.name, page, heading)
+        for file in WRITTEN
+        for page, heading in re.findall(r"\]\((?!https?:)([^)#\s]+)(?:#([^)]*))?\)", file.read_text())
+        if not (file.parent / page).exists() or (heading and heading not in headings((file.parent / page).resolve()))
+    ]
+    assert lost == []
+
+
+def headings(page: Path) -> set[str]:
+    """Return the names by which the headings of a page are linked: small letters, digits, and '-' for each space."""
+    lines = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-") for line in lines}

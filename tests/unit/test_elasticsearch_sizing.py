@@ -106,6 +106,24 @@ def test_what_the_nodes_lack_is_refused_with_the_arithmetic(
     assert refusals(**{"sizing": sizing, **enough}) == []
 
 
+def test_snapshots_that_their_volume_could_not_hold_once_are_refused() -> None:
+    def kept(size: str) -> list[str]:
+        snapshots = {"repository": {"volume": {"size": size}}}
+        return refusals(
+            {"documents": 40_000_000, "bytes_per_document": 1000, "replicas": 0, "shards": 2},
+            members=1,
+            snapshots=snapshots,
+            **memory("8Gi"),
+        )
+
+    assert kept("41Gi") == []
+    [said] = kept("40Gi")
+    assert said.startswith(
+        "elasticsearch.snapshots.repository.volume.size: a snapshot has each document once, 40,000,000 documents x 1000 "
+    )
+    assert "x 1.1 = 40.98Gi; expected at least 41Gi" in said
+
+
 def test_mappings_that_no_heap_can_hold_are_refused() -> None:
     many = {"documents": 1, "bytes_per_document": 1, "indices": 30_000, "fields": 1000, "replicas": 0}
     [sentence] = [one for one in refusals(many) if "Java's pointers" in one]

@@ -54,6 +54,10 @@ class TestPostgres:
         assert said["DATABASE_URL"] == f"postgresql://u:p%2Fw@db.example.com:5432/d?sslmode={mode}"
         assert "DATABASE_CA_FILE" not in said
 
+    def test_an_address_of_ipv6_stands_in_brackets(self) -> None:
+        said = read(lambda: postgres_vars(endpoint(host="fd00::5"), "DATABASE_URL"))
+        assert "@[fd00::5]:5432/d" in said["DATABASE_URL"]
+
     @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
     def test_the_url_names_the_file_of_the_authority(self, mode: str) -> None:
         said = read(lambda: postgres_vars(endpoint(tls=mode, ca=CA), "DATABASE_URL"))

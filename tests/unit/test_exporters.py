@@ -12,7 +12,7 @@ import yaml
 
 from components.blackbox import Shown, blackbox
 from components.endpoints import Endpoint
-from components.exporters import FILES, MASKED, elasticsearch_command, postgres_uri, redis_address
+from components.exporters import FILES, MASKED, elasticsearch_command, postgres_uri, redis_address, with_password
 from settings import SettingsError, resolve
 from settings.watching import exporters, jobs_redis, sidekiq_queues
 from tests.unit.rendering import SENTINEL
@@ -47,6 +47,19 @@ def test_redis_is_dialled_as_its_settings_say() -> None:
     assert redis_address(endpoint(tls="disable")) == "redis://db.example.com:5432"
 
 
+def test_an_address_of_ipv6_stands_in_brackets() -> None:
+    there = endpoint(host="fd00::5")
+    assert postgres_uri(there).startswith("[fd00::5]:5432/d?")
+    assert redis_address(there) == "redis://[fd00::5]:5432"
+    assert "://[fd00::5]:5432/d" in elasticsearch_command(there)
+
+
+def test_what_a_shell_would_take_for_its_own_reaches_the_program_as_it_stands() -> None:
+    command = with_password("X", endpoint(password=None), ["printf", "%s", "-user=de fault$HOME;`id`"])
+    said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert said.stdout == "-user=de fault$HOME;`id`"
+
+
 def test_the_search_engine_s_password_is_read_from_a_file_by_the_shell() -> None:
     said = elasticsearch_command(endpoint(tls="verify-full", ca=CA, user="monitor"))
     assert said.startswith('export ES_PASSWORD="$(cat /run/secrets/exporter/password)"; exec prometheus-elasticsearch-exporter ')
@@ -78,6 +91,21 @@ class TestWhichThereAre:
         other = {"redis": {"other": {"config_var": "JOBS_URL"}}, "app": {"config": {"REDIS_PROVIDER": "JOBS_URL"}}}
         assert jobs_redis(resolve("x", SAID)) == "jobs"
         assert jobs_redis(resolve("x", {**SAID, **other})) == "other"
+
+    def test_an_app_that_names_its_redis_in_its_own_code_is_told_of_too(self) -> None:
+        cache = {"config_var": "CACHE_URL", "policy": "allkeys-lru"}
+        own = {"jobs": {"config_var": "SIDEKIQ_URL"}, "cache": cache}
+        assert jobs_redis(resolve("x", {**SAID, "redis": own})) == "jobs"
+        two = {**own, "more": {"config_var": "MORE_URL"}}
+        assert jobs_redis(resolve("x", {**SAID, "redis": two})) is None
+        elsewhere = {"redis": own, "app": {"secrets": ["REDIS_URL"]}}
+        assert jobs_redis(resolve("x", {**SAID, **elsewhere})) is None
+
+    @pytest.mark.parametrize("stack", ["everything", "watched-outside"])
+    def test_what_keeps_jobs_is_known_wherever_it_runs_and_a_cache_does_not(self, stack: str) -> None:
+        [said] = [one.inputs["data"] for one in rendered(stack).of("ConfigMap") if "expectations.yml" in one.inputs["data"]]
+        facts = yaml.safe_load(said["expectations.yml"])["groups"][0]["rules"]
+        assert [fact["labels"]["component"] for fact in facts if fact["record"] == "switchyard:keeps_jobs"] == ["redis-jobs"]
 
     def test_queues_are_told_without_their_weights(self) -> None:
         said = {**SAID, "sidekiq": {"alerts": {"queues": ["alerts,5", "default"]}, "slow": {"queues": ["default", "slow,1"]}}}

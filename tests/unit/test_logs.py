@@ -87,6 +87,11 @@ class TestStack:
         pods = {pod.component for pod in templates(rendered("everything"))}
         assert set(components) == pods
 
+    def test_a_stack_that_would_share_its_own_is_refused(self) -> None:
+        assert "logs.namespace: 'lamp-own': is this stack's own, which runs no Loki" in refused(
+            {"where": "shared", "namespace": "lamp-own"}
+        )
+
     def test_a_stack_that_shares_anothers_has_none_and_says_whose(self) -> None:
         made = Rendered("own", settings({"where": "shared", "namespace": "lamp-big"}), [])
         stack = Rendered("own", made.settings, render("own", {"tier": "staging", "cluster": NAMED, **UNWATCHED, "logs": SHARED}))

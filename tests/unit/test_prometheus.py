@@ -48,6 +48,15 @@ class TestTheDisk:
         [said] = refusal({"retention": "400d", "series": 10000})
         assert "10000 x 34560000 / 10 x 2 = 64.37Gi, and metrics.retention_size is 8Gi: the oldest would be gone before" in said
 
+    def test_series_that_do_not_fit_into_its_memory_are_refused_with_the_sum(self) -> None:
+        [said] = refusal({"series": 100_000, "retention": "1d"})
+        assert "metrics.resources.memory: '768Mi' by default: 64Mi for itself + 100000 series x 10Ki = 1.02Gi" in said
+        assert resolve("x", {**SAID, "metrics": {"where": "cluster", "series": 72_000, "retention": "1d"}})
+
+    def test_kubelets_at_no_address_are_refused_because_a_policy_would_take_that_for_all(self) -> None:
+        [said] = refusal({"kubelet": True, "kubelet_ranges": []})
+        assert "metrics.kubelet_ranges: expected at least one range of addresses" in said
+
     def test_what_is_off_is_not_checked(self) -> None:
         assert resolve("x", {**SAID, "metrics": {"where": "none", "retention": "3000d"}})
 

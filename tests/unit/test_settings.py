@@ -20,6 +20,7 @@ NAMED_TEXT = '{"identifier": "company"}'
 
 STAGING = {"tier": "staging", "cluster": NAMED}
 SENTINEL = "hunter2-Do-Not-Print"
+_CUT = "expected at most {} characters: of its pods' names, {}-…, Kubernetes would cut the end by which they are known"
 
 
 def refused(said: dict[str, Any], others: list[str] | None = None, **options: Any) -> list[str]:
@@ -314,6 +315,20 @@ class TestRefusals:
                 "or name REDIS_URL under app.secrets",
             ),
             ({"processes": {"web": {"command": ["x"]}}}, "Pulumi.x.yaml: processes.web: the name 'web' is taken by web.web"),
+            ({"sidekiq": {"p" * 39: {}}}, f"Pulumi.x.yaml: sidekiq.{'p' * 39}: {_CUT.format(38, 'sidekiq-' + 'p' * 39)}"),
+            (
+                {"redis": {"r" * 32: {"config_var": "R_URL"}}},
+                f"Pulumi.x.yaml: redis.{'r' * 32}: {_CUT.format(31, 'redis-' + 'r' * 32 + '-exporter')}",
+            ),
+            (
+                {"web": {"web": {"metrics": {"port": 3000}}}},
+                "Pulumi.x.yaml: web.web.metrics.port: 3000: is also web.web.port, where it serves: two servers of one process can not "
+                "have one port",
+            ),
+            (
+                {"web": {"web": {"config": {"METRICS_PORT": "1"}}}},
+                "Pulumi.x.yaml: web.web.config.METRICS_PORT: say web.web.metrics.port instead",
+            ),
             ({"web": {"postgres": {"command": ["x"]}}}, "Pulumi.x.yaml: web.postgres: the name 'postgres' is taken by Switchyard itself"),
             (
                 {"app": {"config": {"DATABASE_URL": "x"}}},
