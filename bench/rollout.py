@@ -33,10 +33,10 @@ Replace = Callable[[Installation], None]
 """Has web pods replaced, and returns when the new ones serve."""
 
 
-def way_in(outputs: Mapping[str, Any], token: str = "") -> Way:
+def way_in(outputs: Mapping[str, Any]) -> Way:
     """Return the edge that a stack's outputs describe."""
     edge = outputs["edge"]
-    return Way(str(edge["host"]), int(edge["port"]), str(edge["server_name"]), edge.get("ca"), token)
+    return Way(str(edge["host"]), int(edge["port"]), str(edge["server_name"]), edge.get("ca"))
 
 
 def rollout(installation: Installation) -> None:
@@ -138,7 +138,7 @@ def main() -> None:
     if "edge" not in outputs:
         parser.error(f"stack {words.stack} has no Gateway: say edge: {{where: gateway}} and bring it up")
     installation = Installation.of(target.reached(), outputs)
-    way = way_in(outputs, installation.demo.passwords["DEMO_API_TOKEN"])
+    way = way_in(outputs)
     for name in words.only or ["spaced", *REPLACE]:
         if name == "spaced":
             visits = spaced(way, around(*kept_alive(settings)), words.rounds)

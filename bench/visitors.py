@@ -17,7 +17,7 @@ from cli.demo import NamedContext
 
 PATIENCE_SECONDS = 20.0
 EXPECTED = (200, 404)
-"""A page of the app, or its answer to an acknowledgement of an alert that does not exist."""
+"""A page of the app, or its answer to a POST to where nothing is."""
 NEW_EVERY = 10
 """So many requests go over one connection; then it is closed and a new one is made."""
 POST_EVERY = 4
@@ -33,8 +33,6 @@ class Way:
     server_name: str
     authority: str | None
     """The authority that signed the certificate, as PEM; None: one that this machine knows."""
-    token: str = ""
-    """What a mobile app logs in with."""
 
     def connection(self, *, source: str | None = None) -> http.client.HTTPSConnection:
         """Return a connection that is made with the first request."""
@@ -88,7 +86,7 @@ class Visitor:
         """Send one request, wait for its answer and note what became of it."""
         began = time.monotonic()
         try:
-            headers = {"Host": self._host, "Accept": "application/json", "Authorization": f"Bearer {self._way.token}"}
+            headers = {"Host": self._host, "Accept": "application/json"}
             self._connection.request(method, path, body=b"{}" if method == "POST" else None, headers=headers)
             answer = self._connection.getresponse()
             answer.read()
@@ -139,8 +137,8 @@ class Crowd:
         while not self._away.wait(max(0.0, due - time.monotonic())):
             if number % NEW_EVERY == 0:
                 visitor.leave()
-            if number % POST_EVERY == 1 and way.token:
-                visitor.ask("POST", "/api/alerts/0/acknowledge")
+            if number % POST_EVERY == 1:
+                visitor.ask("POST", "/nowhere")
             else:
                 visitor.ask()
             number += 1

@@ -20,11 +20,12 @@ OWN = ("tier", "domain", "namespace", "protect", "unprotected")
 """Settings that a fork says for itself, or leaves to its tier."""
 SIZES = ("members", "replicas", "resources", "volume", "threads", "concurrency", "max_connections", "memory_share", "heap", "budget")
 """Settings that another tier says otherwise."""
-IDENTITY = ("rotation", "revoked", "service_account_annotations")
-"""How often the source's passwords were changed, and as whom its pods speak to a cloud: neither is the fork's."""
+IDENTITY = ("rotation", "revoked", "service_account_annotations", "address", "maintenance")
+"""How often the source's passwords were changed, as whom its pods speak to a cloud, where its load balancers are, and whether it is shut
+for the moment: none of that is the fork's."""
 OF_THE_CLUSTER = ("cluster", "images", "placement", "storage_class", "edge")
 """What the sandbox says for every stack on it, or does not have."""
-NAMED = ("web", "sidekiq", "processes", "schedules", "redis", "queues")
+NAMED = ("web", "sidekiq", "processes", "schedules", "redis", "queues", "routes")
 """Maps by names of the product's own choice: such a name is no setting."""
 FREE = ("config", "annotations", "node_selector", "pinned", "dns")
 """Maps whose keys are the product's own words, and no settings."""

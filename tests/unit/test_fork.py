@@ -167,6 +167,15 @@ def test_identity_and_protection_are_not_copied(root):
     assert "app.service_account_annotations: it is the source's own" in done.left_out
 
 
+def test_addresses_and_maintenance_are_the_sources_own_and_hosts_of_routes_become_the_forks(root):
+    routes = {"web": {"hosts": ["www.lamps.example"]}}
+    add(root, edge={"where": "gateway", "address": "203.0.113.7", "maintenance": True, "routes": routes}, mqtt={"address": "203.0.113.8"})
+    done, said = made(root)
+    assert said["edge"]["routes"] == {"web": {"hosts": ["www.lamps.bright-homes.example"]}}
+    assert not {"address", "maintenance"} & {*said["edge"], *said.get("mqtt", {})}
+    assert "edge.address: it is the source's own" in done.left_out
+
+
 def test_the_same_tier_keeps_sizes_and_another_tier_says_its_own(root):
     add(
         root,
