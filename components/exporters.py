@@ -187,6 +187,6 @@ def _sidekiq(endpoint: Endpoint, queues: Sequence[str], args: Metrics) -> Export
         command=["python3", f"{CONFIG}/sidekiq.py"],
         resources=args.sidekiq,
         env=env,
-        # All other paths are metrics.
-        path="/favicon.ico",
+        # Every path tells metrics; this one the program's own, for which it does not ask Redis.
+        path="/?name%5B%5D=python_info",
     )
