@@ -224,6 +224,7 @@ class Watch:
             self.looks += 1
 
 
+@pytest.mark.long
 class TestDrain:
     def test_pods_of_one_kind_are_on_nodes_and_in_zones_of_their_own(self, whole: Trial) -> None:
         counts = {component: sorted(nodes_of(whole, component).values()) for component in (*QUORUMS, "web", "consumer", "sidekiq-alerts")}
