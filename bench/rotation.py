@@ -132,7 +132,11 @@ def under_load(installation: Installation, lamps: Mapping[str, str], rotate: Cal
             thread.start()
         time.sleep(SETTLED_SECONDS)
         began = time.monotonic()
-        code = rotate()
+        try:
+            code = rotate()
+        except KeyboardInterrupt:
+            # What has been seen so far is told all the same.
+            code = 130
         seconds = time.monotonic() - began
         time.sleep(SETTLED_SECONDS)
         stop.set()

@@ -31,10 +31,16 @@ def render(stack: str, root: Path = ROOT, file: Path | None = None) -> Rendered:
     return run(_render, stack, root, file)
 
 
-def render_all(stacks: Sequence[str], root: Path = ROOT, workers: int | None = None) -> dict[str, Rendered]:
-    """Return several stacks, `workers` (by default one a processor) at a time; the first error in their order is raised."""
+def render_all(
+    stacks: Sequence[str], root: Path = ROOT, workers: int | None = None, files: Mapping[str, Path] | None = None
+) -> dict[str, Rendered]:
+    """Return several stacks, `workers` (by default one a processor) at a time; the first error in their order is raised.
+
+    `files`: those that describe them, for stacks that another file than their own does.
+    """
+    files = files or {}
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        rendering = [pool.submit(render, stack, root) for stack in stacks]
+        rendering = [pool.submit(render, stack, root, files.get(stack)) for stack in stacks]
         return {stack: one.result() for stack, one in zip(stacks, rendering, strict=True)}
 
 

@@ -1,5 +1,7 @@
 """Other passwords for all of a stack's servers, under load: no restart, nothing refused, nothing lost; then the old ones are refused."""
 
+import pytest
+
 from bench.installation import Installation
 from bench.rotation import under_load
 from cli import logins
@@ -19,6 +21,7 @@ def containers(installation: Installation) -> dict[str, tuple[str, int]]:
     }
 
 
+@pytest.mark.long
 def test_passwords_are_rotated_under_load_and_the_old_ones_are_refused(
     trial: Trial, installation: Installation, lamps: dict[str, str]
 ) -> None:

@@ -3,12 +3,14 @@
 import pytest
 
 from cli import logins, rotate
+from cli.compared import subjects
 from cli.stack import Stack
+from reports.compare import compare
 from settings import SettingsError, resolve
 from settings.backing import Redis
 from settings.footprint import footprint
 from settings.rotation import services
-from tests.unit.stacks import UNWATCHED, house
+from tests.unit.stacks import UNWATCHED, house, stack
 from tools.errors import UserError
 
 STACK = {"tier": "sandbox", **UNWATCHED}
@@ -40,34 +42,40 @@ def test_what_waits_for_a_server_is_counted():
 
 class TestCommand:
     @pytest.fixture
-    def stack(self, tmp_path, monkeypatch):
+    def trial(self, tmp_path, monkeypatch):
         monkeypatch.setattr(
             rotate, "ROOT", house(tmp_path, {"trial": {"tier": "sandbox", **UNWATCHED, "redis": {"jobs": {"rotation": 2}}}})
         )
         return lambda: Stack.load("trial", root=tmp_path)
 
-    def test_the_next_generation_is_written_into_the_stacks_file(self, stack):
-        rotate.raise_rotation(stack(), [("postgres",)])
-        assert (stack().settings.postgres.rotation, stack().settings.postgres.accepted) == (2, [2, 1])
+    def test_the_next_generation_is_written_into_the_stacks_file(self, trial):
+        rotate.raise_rotation(trial(), [("postgres",)])
+        assert (trial().settings.postgres.rotation, trial().settings.postgres.accepted) == (2, [2, 1])
 
-    def test_a_rotation_that_was_left_halfway_is_gone_on_with(self, stack):
-        rotate.raise_rotation(stack(), [("redis", "jobs")])
-        assert stack().settings.redis["jobs"].rotation == 2
-        rotate.revoke(stack(), [("redis", "jobs")])
-        assert stack().settings.redis["jobs"].accepted == [2]
-        rotate.raise_rotation(stack(), [("redis", "jobs")])
-        assert stack().settings.redis["jobs"].rotation == 3
+    def test_a_rotation_that_was_left_halfway_is_gone_on_with(self, trial):
+        rotate.raise_rotation(trial(), [("redis", "jobs")])
+        assert trial().settings.redis["jobs"].rotation == 2
+        rotate.revoke(trial(), [("redis", "jobs")])
+        assert trial().settings.redis["jobs"].accepted == [2]
+        rotate.raise_rotation(trial(), [("redis", "jobs")])
+        assert trial().settings.redis["jobs"].rotation == 3
 
     def test_a_server_that_the_stack_does_not_run_is_refused_with_those_that_it_does(self):
         with pytest.raises(UserError, match=r"elasticsearch: .* it runs mqtt, postgres, and `all`"):
             rotate._named(("postgres", "elasticsearch"), {"mqtt": ("mqtt",), "postgres": ("postgres",)})
 
-    def test_the_login_before_is_read_from_the_config_vars(self, stack):
+    def test_the_login_before_is_read_from_the_config_vars(self, trial):
         config = {"DATABASE_URL": "postgresql://lamp_2:p%40ss@postgres:5432/lamp?sslmode=prefer"}
-        login = logins.of_config(stack().settings, ("postgres",), config)
+        login = logins.of_config(trial().settings, ("postgres",), config)
         assert (login.service, login.user, login.password, login.database) == ("postgres", "lamp_2", "p@ss", "lamp")
 
     @pytest.mark.parametrize("service", ["postgres", "redis-jobs", "mqtt", "elasticsearch"])
     def test_a_password_is_never_an_argument(self, service):
         script, *_ = logins._scripts(logins.Login(service, 1, "user", "the-password", "lamp"))
         assert "the-password" not in script and "$(cat)" in script
+
+
+def test_how_often_passwords_were_rotated_makes_no_difference_between_stacks(tmp_path):
+    rotated = {"postgres": {"rotation": 3, "revoked": 2}, "mqtt": {"rotation": 2}, "redis": {"jobs": {"rotation": 2}}}
+    ours, theirs = subjects(["one", "two"], house(tmp_path, {"one": stack("one"), "two": stack("two", rotated)}))
+    assert not [row for row in compare(ours, theirs).rows if "rotation" in str(row.place) or "RandomPassword" in str(row.place)]
