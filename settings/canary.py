@@ -94,7 +94,8 @@ def _way(settings: "Settings", canary: Canary) -> Iterator[Problem]:
         yield Problem(("canary", key), "is for an external broker; in the stack's own the account is made by the stack", reads=(("mqtt",),))
     read = _read(settings)
     if read is not None and not any(matches(one, canary.topic) for one in read):
-        reason = f"nobody would read it: the consumer reads {', '.join(read) or 'nothing'}"
+        said = "consumer.topic" if consumer.mode == "mqtt" else f"mqtt.queues.{consumer.queue}.topics"
+        reason = f"nobody would read it: the consumer reads {', '.join(read) or 'nothing'}, as {said} says"
         yield Problem(("canary", "topic"), reason, canary.topic, reads)
 
 
