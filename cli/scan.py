@@ -91,7 +91,7 @@ def scanned(objects: Sequence[Manifest], explained: Sequence[scan.Explanation], 
 def _checkov(program: Path, folder: str) -> Any:
     # A home of its own: a .checkov.yaml of the user's must not turn checks off.
     env = {**os.environ, "HOME": folder, "BC_SKIP_MAPPING": "TRUE"}
-    words = ["--directory", folder, "--framework", "kubernetes", "--output", "json", "--quiet", "--compact", "--skip-download"]
+    words = ["--directory", folder, "--framework", "kubernetes", "--output", "json", "--compact", "--skip-download"]
     return _answer([str(program), *words], folder, env)
 
 

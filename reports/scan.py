@@ -117,7 +117,7 @@ def of_checkov(report: Mapping[str, Any]) -> list[Finding]:
     if report["summary"]["parsing_errors"]:
         raise ValueError("checkov could not read all manifests: it is to be told of what they have that is new")
     results: dict[str, list[dict[str, Any]]] = report["results"]
-    failed = [*results["failed_checks"], *results.get("skipped_checks", [])]
+    failed = [*results["failed_checks"], *results["skipped_checks"]]
     return [Finding(_named(one["resource"]), f"{CHECKOV}/{one['check_id']}", one["check_name"]) for one in failed]
 
 
