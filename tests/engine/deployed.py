@@ -17,7 +17,7 @@ UNREACHABLE = """{apiVersion: v1, kind: Config, current-context: none, contexts:
 clusters: [{name: none, cluster: {server: "https://127.0.0.1:1"}}], users: [{name: none, user: {}}]}"""
 IMAGES = ("lamp", "postgres", "valkey", "rabbitmq")
 """What the product itself runs."""
-WATCHING = ("elasticsearch", "loki", "prometheus", "kube-state-metrics", "alertmanager", "exporters", "grafana")
+WATCHING = ("elasticsearch", "loki", "prometheus", "kube-state-metrics", "alertmanager", "exporters", "grafana", "envoy")
 """What further images a whole stack runs."""
 ASKING = {"ownership.py": "None", "standing.py": "[]"}
 """Modules whose `check` asks the cluster, and what it would say of an empty one."""
