@@ -24,7 +24,8 @@ SENTINEL = "hunter2-Do-Not-Print"
 def deployed(make_project: Callable[[], Project]) -> Project:
     """A checkout whose staging counts as brought up, with a secret of a human's."""
     project = make_project()
-    project.say(STACK, {**UNWATCHED, "app": {"secrets": ["SENTRY_DSN"]}})
+    edge = {"where": "none", "namespaces": ["envoy-gateway-system"]}
+    project.say(STACK, {**UNWATCHED, "edge": edge, "app": {"secrets": ["SENTRY_DSN"]}})
     bring_up(project, STACK, {"SENTRY_DSN": f"{SENTINEL}-of-before"})
     return project
 
