@@ -55,7 +55,9 @@ def said(client: Kubectl, *words: str, text: str = "") -> str:
 
 
 def may(client: Kubectl, verb: str, what: str, namespace: str) -> bool:
-    return said(client, "auth", "can-i", verb, what, "--namespace", namespace, "--as", ACCOUNT).strip().endswith("yes")
+    kind, _, part = what.partition("/")
+    of = (f"--subresource={part}",) if part else ()
+    return said(client, "auth", "can-i", verb, kind, *of, "--namespace", namespace, "--as", ACCOUNT).strip().endswith("yes")
 
 
 def tried(client: Kubectl, document: dict[str, Any], namespace: str) -> str:
