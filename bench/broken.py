@@ -10,6 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from bench.installation import Installation
 from bench.load import Alerts, Lamp, wait_until
@@ -87,8 +88,10 @@ class Broken:
 
     def redis(self, *words: str) -> str:
         """Return what Valkey answers."""
-        script = 'REDISCLI_AUTH="$(cat /etc/valkey/secret/password)" exec valkey-cli "$@"'
-        return self.installation.run("exec", "redis-jobs-0", "--container", "valkey", "--", "sh", "-c", script, "sh", *words)
+        password = urlsplit(self.installation.demo.passwords["REDIS_URL"]).password
+        script = 'read -r REDISCLI_AUTH && export REDISCLI_AUTH && exec valkey-cli "$@"'
+        pod = ("exec", "--stdin", "redis-jobs-0", "--container", "valkey", "--")
+        return self.installation.run(*pod, "sh", "-c", script, "sh", *words, given=f"{password}\n")
 
     def search(self, verb: str) -> None:
         """Make or delete an index whose shard has nowhere to be."""

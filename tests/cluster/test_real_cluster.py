@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -56,8 +57,11 @@ def is_ready(trial: Trial, component: str) -> bool:
 
 
 def valkey(trial: Trial, *words: str) -> str:
-    command = "REDISCLI_AUTH=$(cat /etc/valkey/secret/password) exec valkey-cli " + " ".join(words)
-    return run(trial, "exec", "redis-jobs-0", "--", "sh", "-c", command).strip()
+    url = trial.kubectl.secret(str(trial.outputs()["config_secret"]))["REDIS_URL"]
+    script = 'read -r REDISCLI_AUTH && export REDISCLI_AUTH && exec valkey-cli "$@"'
+    return run(
+        trial, "exec", "--stdin", "redis-jobs-0", "--", "sh", "-c", script, "sh", *words, given=f"{urlsplit(url).password}\n"
+    ).strip()
 
 
 @contextmanager
