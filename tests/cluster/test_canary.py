@@ -107,6 +107,7 @@ def test_without_a_consumer_the_canary_is_late_and_then_no_longer(measured: Meas
     measured.eventually(lambda: measured.canary("canary_outstanding_seconds") < CANARY_LATE_SECONDS)
 
 
+@pytest.mark.long
 def test_indexing_that_is_away_delays_no_alert_and_is_made_up_for(measured: Measured) -> None:
     measured.scaled("statefulset/elasticsearch", 0)
     measured.eventually(lambda: measured.search("x")[:1] == ["503"])

@@ -8,7 +8,7 @@ from bench.installation import Installation
 pytestmark = pytest.mark.fault
 
 
-@pytest.mark.parametrize("name", faults.FAULTS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * name.endswith("pod-deleted")) for name in faults.FAULTS])
 def test_every_acknowledged_fall_has_exactly_one_alert_although(installation: Installation, lamps: dict[str, str], name: str) -> None:
     outcome = faults.survive(installation, lamps, faults.FAULTS[name])
     print(outcome)

@@ -25,6 +25,8 @@ from tests.cluster.trial import BARE, PRODUCT_IMAGES, Trial, overlay
 from tests.engine.project import Project
 from tools.progress import Progress
 
+pytestmark = pytest.mark.long
+
 IMAGES = (*PRODUCT_IMAGES, "kubectl")
 POOL, TAINT = "switchyard.dev/tests-pool", "tests-dedicated"
 IN_POOL = {"node_selector": {POOL: "data"}, "tolerations": [{"key": TAINT, "value": "data", "effect": "NoSchedule"}]}
