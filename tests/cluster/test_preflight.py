@@ -78,7 +78,7 @@ class Checkout:
             (folder / part).symlink_to(ROOT / part)
         added = started.embedded(PRODUCT_IMAGES).config()
         cluster = {key.removeprefix(f"{PROJECT}:"): value for key, value in added.items()}
-        self._base: dict[str, Any] = {"tier": "sandbox", **UNWATCHED, **cluster}
+        self._base: dict[str, Any] = overlay({"tier": "sandbox", **cluster}, UNWATCHED)
 
     def say(self, said: Mapping[str, Any]) -> Path:
         """Write the stack's file: the sandbox's settings with others over them."""
