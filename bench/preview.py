@@ -141,6 +141,10 @@ def call(made: Mapping[str, Any]) -> str:
     arguments = {snake(key): value for key, value in said if key not in NOT_IN_ARGUMENTS and not key.startswith("__")}
     opts = ", opts=opts" if package == "kubernetes" else ""
     name = made["urn"].rsplit("::", 1)[-1]
+    if group.partition(".")[0] == "gateway":
+        # A kind that the cluster defines itself.
+        path, kind = "kubernetes.apiextensions", "CustomResource"
+        arguments = {"api_version": module, "kind": made["type"].rpartition(":")[2], **arguments}
     return f"{path}.{kind}({name!r}, **{pprint.pformat(arguments, width=130, sort_dicts=False)}{opts})"
 
 
