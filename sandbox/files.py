@@ -1,5 +1,6 @@
 """Writing configuration files."""
 
+import threading
 from pathlib import Path
 
 
@@ -8,6 +9,7 @@ def write(path: Path, text: str) -> None:
     if path.exists() and path.read_text() == text:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.draft")
+    # Nodes start at the same time and share some files: each writes a draft of its own.
+    draft = path.with_name(f"{path.name}.{threading.get_native_id()}.draft")
     draft.write_text(text)
     draft.replace(path)
