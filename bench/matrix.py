@@ -128,10 +128,10 @@ def measured(kubectl: Kubectl, made: Rendered, outsider: Station) -> Matrix:
 
 def everything(kubectl: Kubectl) -> dict[str, list[dict[str, Any]]]:
     """Return the cluster's objects that matter, by kind."""
-    kinds = "pods,services,networkpolicies,nodes"
+    kinds = "pods,services,networkpolicies,namespaces,nodes"
     argv = [*kubectl.cluster_argv(), "get", kinds, "--all-namespaces", "--output", "json"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60, cwd=ROOT)
-    found: dict[str, list[dict[str, Any]]] = {"Pod": [], "Service": [], "NetworkPolicy": [], "Node": []}
+    found: dict[str, list[dict[str, Any]]] = {"Pod": [], "Service": [], "NetworkPolicy": [], "Namespace": [], "Node": []}
     for one in json.loads(done.stdout)["items"]:
         found[one["kind"]].append(one)
     return found

@@ -39,6 +39,8 @@ class Station:
 def pods(said: Mapping[str, list[dict[str, Any]]], made: Rendered) -> list[Station]:
     """Return the pods that run; those of the stack have the labels that it gave them, and what they listen on is looked up."""
     given = {labels[COMPONENT]: labels for labels in template_labels(made)}
+    known = (*said["Namespace"], *(one for one in made.objects() if one["kind"] == "Namespace"))
+    spaces = {one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in known}
     namespaces = pause_processes()
     found: list[Station] = []
     for pod in said["Pod"]:
@@ -52,7 +54,11 @@ def pods(said: Mapping[str, list[dict[str, Any]]], made: Rendered) -> list[Stati
         labels = given.get(about["labels"].get(COMPONENT), about["labels"]) if ours else about.get("labels") or {}
         pid = namespaces[key]
         name = about["name"] if ours else "/".join(key)
-        found.append(Station(name, Place(status["podIP"], labels, about["namespace"]), f"/proc/{pid}/ns/net", listened(pid)))
+        found.append(
+            Station(
+                name, Place(status["podIP"], labels, about["namespace"], spaces[about["namespace"]]), f"/proc/{pid}/ns/net", listened(pid)
+            )
+        )
     return found
 
 

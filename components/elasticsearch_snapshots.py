@@ -1,14 +1,14 @@
 """Snapshots of Elasticsearch's indices at set times: a CronJob with an account of its own, and the volume or the bucket's keys."""
 
 import pulumi
-from pulumi_kubernetes import batch, core
+from pulumi_kubernetes import core
 
 from components.elasticsearch_accounts import SNAPSHOTS, Accounts
 from components.elasticsearch_configuration import COMPONENT
 from components.endpoints import Endpoint
 from components.kube import network
 from components.kube.configuration import secret
-from components.kube.workload import Pod, claim, container, empty_dir, from_claim, from_config, from_secret, metadata, template
+from components.kube.workload import Pod, claim, container, cron_job, empty_dir, from_claim, from_config, from_secret, metadata
 from components.site import Secrets, Site
 from settings.elasticsearch import SNAPSHOT_JOB, Elasticsearch, Snapshots
 from settings.types import seconds_of
@@ -46,23 +46,16 @@ class Schedule(pulumi.ComponentResource):
         login = accounts.current(SNAPSHOTS).login(*LOGIN, ca_file="/run/secrets/elasticsearch/ca.crt")
         values: dict[str, pulumi.Input[str]] = {"login": login, "ca.crt": endpoint.ca or ""}
         keys = secret(JOB, JOB, site, values, [args.rotation, LOGIN, endpoint.ca_fingerprint], child)
-        job = batch.v1.JobSpecArgs(
-            backoff_limit=1,
-            active_deadline_seconds=seconds_of(said.stop_after),
-            ttl_seconds_after_finished=86400,
-            template=template(_pod(args, said, site, endpoint, files, keys), site),
-        )
-        batch.v1.CronJob(
+        cron_job(
             name,
-            metadata=metadata(JOB, site, JOB),
-            spec=batch.v1.CronJobSpecArgs(
-                schedule=said.schedule,
-                time_zone=said.time_zone,
-                concurrency_policy="Forbid",
-                starting_deadline_seconds=MISSED_SECONDS,
-                job_template=batch.v1.JobTemplateSpecArgs(spec=job),
-            ),
-            opts=child,
+            _pod(args, said, site, endpoint, files, keys),
+            site,
+            child,
+            schedule=said.schedule,
+            time_zone=said.time_zone,
+            stop_seconds=seconds_of(said.stop_after),
+            missed_seconds=MISSED_SECONDS,
+            retries=1,
         )
         self.register_outputs({})
 

@@ -1,10 +1,10 @@
 """Processes without a port: what the other lines of a Procfile were, and what Heroku Scheduler ran."""
 
 import pulumi
-from pulumi_kubernetes import batch, core
+from pulumi_kubernetes import core
 
 from components.kube import probes
-from components.kube.workload import deployment, metadata, template
+from components.kube.workload import cron_job, deployment
 from components.release import Release, scrapes, told
 from components.site import Site
 from components.watch import Watch, members, rules
@@ -43,24 +43,16 @@ class Schedule(pulumi.ComponentResource):
     ) -> None:
         """Make the schedule called `schedule` of `release`."""
         super().__init__("switchyard:index:Schedule", name, None, opts)
-        pod = release.pod(schedule, args, site, restart_policy="Never")
-        job = batch.v1.JobSpecArgs(
-            backoff_limit=1,
-            active_deadline_seconds=seconds_of(args.stop_after),
-            ttl_seconds_after_finished=86400,
-            template=template(pod, site),
-        )
-        batch.v1.CronJob(
+        cron_job(
             name,
-            metadata=metadata(schedule, site),
-            spec=batch.v1.CronJobSpecArgs(
-                schedule=args.cron,
-                time_zone=args.time_zone,
-                concurrency_policy="Forbid",
-                starting_deadline_seconds=MISSED_SECONDS,
-                job_template=batch.v1.JobTemplateSpecArgs(spec=job),
-            ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(release.after)),
+            release.pod(schedule, args, site, restart_policy="Never"),
+            site,
+            pulumi.ResourceOptions(parent=self, depends_on=list(release.after)),
+            schedule=args.cron,
+            time_zone=args.time_zone,
+            stop_seconds=seconds_of(args.stop_after),
+            missed_seconds=MISSED_SECONDS,
+            retries=1,
         )
         self.register_outputs({})
 

@@ -1,11 +1,11 @@
 """The nightly restart: a CronJob that restarts chosen Deployments, one after the other, with rights in exactly those."""
 
 import pulumi
-from pulumi_kubernetes import batch, core
+from pulumi_kubernetes import core
 
 from components.kube import network
 from components.kube.rights import account, rule
-from components.kube.workload import Pod, container, empty_dir, metadata, template
+from components.kube.workload import Pod, container, cron_job, empty_dir
 from components.site import Site
 from settings.restart import COMPONENT, Restart
 
@@ -34,24 +34,17 @@ class NightlyRestart(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         rights = account(name, COMPONENT, site, [rule("apps", ["deployments"], VERBS, list(within))], child)
         network.to_api_server(name, COMPONENT, site, child)
-        job = batch.v1.JobSpecArgs(
-            # Tried again it would restart once more what is just coming up.
-            backoff_limit=0,
-            active_deadline_seconds=sum(within.values()) + MISSED_SECONDS,
-            ttl_seconds_after_finished=86400,
-            template=template(_pod(args, within, site), site),
-        )
-        batch.v1.CronJob(
+        cron_job(
             name,
-            metadata=metadata(COMPONENT, site),
-            spec=batch.v1.CronJobSpecArgs(
-                schedule=args.cron,
-                time_zone=args.time_zone,
-                concurrency_policy="Forbid",
-                starting_deadline_seconds=MISSED_SECONDS,
-                job_template=batch.v1.JobTemplateSpecArgs(spec=job),
-            ),
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[rights])),
+            _pod(args, within, site),
+            site,
+            pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[rights])),
+            schedule=args.cron,
+            time_zone=args.time_zone,
+            stop_seconds=sum(within.values()) + MISSED_SECONDS,
+            missed_seconds=MISSED_SECONDS,
+            # Tried again it would restart once more what is just coming up.
+            retries=0,
         )
         self.register_outputs({})
 

@@ -18,6 +18,8 @@ class Place:
     labels: Labels = field(default_factory=dict[str, str])
     namespace: str | None = None
     """The pod's namespace; None: it is no pod."""
+    namespace_labels: Labels = field(default_factory=dict[str, str])
+    """That namespace's labels beside its name, by which a policy of another one may mean it."""
 
 
 class Network:
@@ -75,7 +77,11 @@ class Network:
         if other.namespace is None:
             return False
         space = peer.get("namespaceSelector")
-        inside = other.namespace == self.namespace if space is None else matches(space, {"kubernetes.io/metadata.name": other.namespace})
+        inside = (
+            other.namespace == self.namespace
+            if space is None
+            else matches(space, {**other.namespace_labels, "kubernetes.io/metadata.name": other.namespace})
+        )
         return inside and matches(peer.get("podSelector"), other.labels)
 
 

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeGuard, cast
 
+from settings.gateway import OWNING_NAMESPACE
+
 Member = dict[str, Any]
 
 UNORDERED = {
@@ -24,10 +26,6 @@ UNORDERED = {
     "verbs",
 }
 """Lists of plain values whose order means nothing."""
-
-
-OWNER = "gateway.envoyproxy.io/owning-gateway-namespace"
-"""Label of the proxies that serve a namespace's Gateway."""
 
 
 def _name(member: Member) -> str:
@@ -53,7 +51,7 @@ def _peer(member: Member) -> str:
 def _selected(selector: Any) -> str:
     labels: dict[str, str] = cast("Member", selector or {}).get("matchLabels") or {}
     # Whose Gateway it is differs with every stack, and is compared as any other value.
-    return ",".join(key if key == OWNER else f"{key}={value}" for key, value in sorted(labels.items())) or "all"
+    return ",".join(key if key == OWNING_NAMESPACE else f"{key}={value}" for key, value in sorted(labels.items())) or "all"
 
 
 def _network_rule(member: Member) -> str:

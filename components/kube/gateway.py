@@ -6,12 +6,14 @@ from typing import Any, NotRequired, TypedDict, cast
 import pulumi
 from pulumi_kubernetes import meta
 
+from settings.gateway import OWNING_NAMESPACE
+
 GATEWAY_API = "gateway.networking.k8s.io/v1"
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 ENVOY_GROUP = "gateway.envoyproxy.io"
 ENVOY_API = "gateway.envoyproxy.io/v1alpha1"
 
-ENVOY_OWNER = {"namespace": f"{ENVOY_GROUP}/owning-gateway-namespace", "name": f"{ENVOY_GROUP}/owning-gateway-name"}
+ENVOY_OWNER = {"namespace": OWNING_NAMESPACE, "name": f"{ENVOY_GROUP}/owning-gateway-name"}
 """Labels of the pods that Envoy Gateway makes for a Gateway."""
 
 

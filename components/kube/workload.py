@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pulumi
-from pulumi_kubernetes import apps, core, meta, policy
+from pulumi_kubernetes import apps, batch, core, meta, policy
 
 from components.kube import spread
 from components.kube.security import SERVER_UID, container_security, pod_security
@@ -21,6 +21,8 @@ MARGIN_SECONDS = 60
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 """Annotation: the container that `kubectl exec` and `logs` mean when they name none."""
 VOLUME_MOUNT = "/volume"
+KEPT_SECONDS = 86400
+"""How long a Job of a CronJob is kept after it ended: its pod and lines can be looked at the day after."""
 STATEFUL_TIMEOUT = pulumi.CustomTimeouts(create="10m", update="10m", delete="5m")
 
 
@@ -163,6 +165,43 @@ def deployment(
         # A pod that is not ready serves nobody, and one that never will be must not keep its node from being emptied.
         disruption_budget(name, pod.component, site, opts, unready="AlwaysAllow")
     return made
+
+
+def cron_job(
+    name: str,
+    pod: Pod,
+    site: Site,
+    opts: pulumi.ResourceOptions,
+    *,
+    schedule: str,
+    time_zone: str,
+    stop_seconds: int,
+    missed_seconds: int,
+    retries: int,
+) -> batch.v1.CronJob:
+    """Make a CronJob called after the pod's component that never overlaps itself; a day later its Jobs are gone.
+
+    `stop_seconds`: a run that takes longer is ended. `missed_seconds`: one that could not start within this time of its hour is left out.
+    `retries`: how often a run that failed is tried again at once.
+    """
+    job = batch.v1.JobSpecArgs(
+        backoff_limit=retries,
+        active_deadline_seconds=stop_seconds,
+        ttl_seconds_after_finished=KEPT_SECONDS,
+        template=template(pod, site),
+    )
+    return batch.v1.CronJob(
+        name,
+        metadata=metadata(pod.component, site),
+        spec=batch.v1.CronJobSpecArgs(
+            schedule=schedule,
+            time_zone=time_zone,
+            concurrency_policy="Forbid",
+            starting_deadline_seconds=missed_seconds,
+            job_template=batch.v1.JobTemplateSpecArgs(spec=job),
+        ),
+        opts=opts,
+    )
 
 
 def stateful_set(

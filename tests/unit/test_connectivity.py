@@ -53,6 +53,13 @@ def test_a_pod_of_another_namespace_is_meant_only_by_a_namespace_selector() -> N
     assert apart.enters(stranger, DB, 1)
 
 
+def test_a_namespace_may_be_meant_by_any_of_its_labels() -> None:
+    served = network(policy(DB, "Ingress", {"from": [{"namespaceSelector": {"matchLabels": {"served": "yes"}}}]}))
+    assert served.enters(Place("10.1.1.1", WEB, "other", {"served": "yes"}), DB, 1)
+    assert not served.enters(Place("10.1.1.1", WEB, "other", {"served": "no"}), DB, 1)
+    assert not served.enters(Place("10.1.1.1", WEB, "other"), DB, 1)
+
+
 def test_a_range_of_addresses_covers_pods_as_well_but_for_what_it_leaves_out() -> None:
     block = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}
     one = network(policy(WEB, "Egress", {"to": [block]}))
