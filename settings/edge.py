@@ -7,7 +7,6 @@ from pydantic import Field
 from settings.proxies import CLOUDFLARE, Trusted, ranges
 from settings.quantities import seconds_of
 from settings.types import (
-    AbsolutePath,
     Bytes,
     Cidr,
     Count,
@@ -21,6 +20,7 @@ from settings.types import (
     Pem,
     Placement,
     Resources,
+    RoutePath,
 )
 
 ClassName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
@@ -57,10 +57,10 @@ class Certificate(Model):
 class Route(Model):
     """What of the requests goes to one web process."""
 
-    hosts: list[HostName] = []
-    """Host names that lead to it; none: `domain`."""
-    paths: list[AbsolutePath] = Field(default=["/"], min_length=1)
-    """Beginnings of paths; the longest that fits wins."""
+    hosts: list[HostName] = Field(default=[], max_length=16)
+    """Host names that lead to it, 16 at the most, as the Gateway API has it; none: `domain`."""
+    paths: list[RoutePath] = Field(default=["/"], min_length=1, max_length=64)
+    """Beginnings of paths, 64 at the most; the longest that fits wins."""
     streams: bool = False
     """Whether bodies are handed on as they arrive, and connections may be upgraded (WebSockets). Otherwise the gateway takes in the whole
     request first, so that no slow client occupies the app."""

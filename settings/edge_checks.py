@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from settings import edge_certificate
+from settings import edge_certificate, proxies
 from settings.edge import CLOUDFLARE_IDLE_SECONDS, Edge, Route
 from settings.problems import Path, Problem
 from settings.quantities import bytes_of, seconds_of
@@ -22,11 +22,15 @@ def problems(settings: "Settings") -> Iterator[Problem]:
     """Yield everything about the edge that would not work."""
     yield from _balancer_of_devices(settings)
     edge = settings.edge
+    if wide := proxies.too_wide(edge.trusted_proxies):
+        reason = f"these ranges together are {wide}, a large part of the Internet: whoever is in it could say any address was theirs"
+        yield Problem(("edge", "trusted_proxies"), f"{reason}; expected the ranges of proxies alone")
     if edge.where == "none":
         return
     if not settings.web:
         yield Problem(("edge", "where"), "there is no process under web that requests could go to", edge.where, (("web",),))
     yield from _routes(settings)
+    yield from _names(settings)
     yield from _certificate(settings)
     if edge.where == "gateway":
         yield from _keep_alive(settings)
@@ -50,9 +54,8 @@ def hosts(settings: "Settings", route: Route) -> list[str]:
 
 def all_hosts(settings: "Settings") -> list[str]:
     """Return every host name that the edge answers to, the domain first."""
-    found = [name for route in routes(settings).values() for name in hosts(settings, route)]
-    if settings.edge.where != "none" and settings.grafana.where == "cluster" and settings.grafana.edge and settings.grafana.host:
-        found.append(settings.grafana.host)
+    grafana = _grafana_host(settings)
+    found = [*_hosts_of_routes(settings), *([grafana] if grafana else [])]
     return sorted(dict.fromkeys(found), key=lambda name: name != settings.domain)
 
 
@@ -68,10 +71,42 @@ def _routes(settings: "Settings") -> Iterator[Problem]:
             )
         for host in hosts(settings, route) or [""]:
             for begins in route.paths:
-                if other := taken.get((host, begins)):
+                # /api and /api/ are one beginning: that of /api, /api/ and all below.
+                same = begins.rstrip("/")
+                if other := taken.get((host, same)):
                     where = f"{host or 'any host'}{begins}"
                     yield Problem((*path, "paths"), f"{where} leads to web.{other} already", reads=(("edge", "routes"), ("domain",)))
-                taken.setdefault((host, begins), name)
+                taken.setdefault((host, same), name)
+
+
+def _names(settings: "Settings") -> Iterator[Problem]:
+    """Yield a problem for each name that would lead to two places: a name has one address, and a visitor one page."""
+    people = dict.fromkeys(_hosts_of_routes(settings), ("edge", "routes") if settings.edge.routes else ("domain",))
+    devices = settings.device_host_names if settings.mqtt.where == "cluster" else []
+    reads: tuple[Path, ...] = (("domain",), ("edge", "routes"), ("mqtt", "host_names"), ("grafana", "root_url"))
+    grafana = _grafana_host(settings)
+    if grafana in people:
+        reason = "people reach the app by this host: say one of its own, such as https://grafana.example.com/"
+        yield Problem(("grafana", "root_url"), reason, grafana, reads)
+    for name in [name for name in all_hosts(settings) if name in devices]:
+        path: Path = people.get(name, ("grafana", "root_url"))
+        if settings.mqtt.host_names:
+            path = ("mqtt", "host_names")
+        reason = (
+            "devices dial the broker's load balancer by this name, and people the edge's: it has one address; say another name in "
+            "mqtt.host_names, or in edge.routes"
+        )
+        yield Problem(path, reason, name, reads)
+
+
+def _hosts_of_routes(settings: "Settings") -> list[str]:
+    return [name for route in routes(settings).values() for name in hosts(settings, route)]
+
+
+def _grafana_host(settings: "Settings") -> str | None:
+    """Return the host that people reach Grafana by through the edge; None: nobody does."""
+    said = settings.grafana
+    return said.host if settings.edge.where != "none" and said.where == "cluster" and said.edge else None
 
 
 def _certificate(settings: "Settings") -> Iterator[Problem]:
@@ -91,6 +126,9 @@ def _certificate(settings: "Settings") -> Iterator[Problem]:
     if said.by == "issuer" and not said.annotations:
         reason = "nobody is asked for a certificate: say which issuer, such as cert-manager.io/cluster-issuer: letsencrypt"
         yield Problem((*path, "annotations"), reason, reads=reads)
+    if said.by == "issuer" and settings.web and not all(hosts(settings, route) for route in routes(settings).values()):
+        reason = "an issuer makes certificates for host names alone: say domain, or hosts of every route"
+        yield Problem((*path, "by"), reason, said.by, (("domain",), ("edge", "routes")))
 
 
 def _keep_alive(settings: "Settings") -> Iterator[Problem]:

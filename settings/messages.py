@@ -122,7 +122,7 @@ def model_in(annotation: Any) -> type[BaseModel] | None:
 def _reason(message: str) -> str:
     for theirs, ours in _WORDS.items():
         if message.startswith(theirs):
-            return ours + message.removeprefix(theirs)
+            return ours + message.removeprefix(theirs).replace(" after validation", "")
     return f"{message[:1].lower()}{message[1:]}"
 
 

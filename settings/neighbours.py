@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from settings.errors import SettingsError
 from settings.layers import Layer, StackDocument, layers_of, merged, stack_document
@@ -116,6 +117,8 @@ def _names_of(values: dict[str, Any]) -> dict[str, Path]:
     found: dict[str, Path] = {str(name): ("mqtt", "host_names") for name in cast("list[Any]", names)} if isinstance(names, list) else {}
     for route, said in _map(_map(values.get("edge")).get("routes")).items():
         found.update({str(host): ("edge", "routes", route, "hosts") for host in _list(_map(said).get("hosts"))})
+    if grafana := _host_of_grafana(_map(values.get("grafana"))):
+        found[grafana] = ("grafana", "root_url")
     domain = values.get("domain")
     if not isinstance(domain, str):
         return found
@@ -123,6 +126,16 @@ def _names_of(values: dict[str, Any]) -> dict[str, Path]:
         found[f"mqtt.{domain}"] = ("domain",)
     found[domain] = ("domain",)
     return found
+
+
+def _host_of_grafana(said: dict[str, Any]) -> str | None:
+    """Return the host that people reach another stack's Grafana by, unless its file says that they do not."""
+    if not isinstance(said.get("root_url"), str) or said.get("edge") is False or said.get("where") == "none":
+        return None
+    try:
+        return urlsplit(str(said["root_url"])).hostname
+    except ValueError:
+        return None
 
 
 def _map(value: Any) -> dict[str, Any]:

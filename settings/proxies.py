@@ -19,6 +19,8 @@ MONTHS = 6
 """After so long somebody has to look whether the list has changed."""
 WIDEST = {4: 8, 6: 16}
 """The shortest prefix that may be trusted, by version: Cloudflare's own widest are a /13 and a /29, a company's network is a /8 at most."""
+MAPPED = ipaddress.ip_network("::ffff:0:0/96")
+"""All of IPv4, as IPv6 writes it: a range of these is one of IPv4, and to some readers all of it."""
 _LOOKED_AT = re.compile(r"^# Looked at: (\d{4}-\d{2}-\d{2})$", re.MULTILINE)
 
 
@@ -28,12 +30,15 @@ def _narrow(text: str) -> str:
     try:
         made = ipaddress.ip_network(range_of(text))
     except ValueError as error:
-        raise ValueError(f"{error}, or the word {CLOUDFLARE}") from None
+        meant = f' - did you mean "{CLOUDFLARE}"?' if text.strip().lower() == CLOUDFLARE else f", or the word {CLOUDFLARE}"
+        raise ValueError(f"{error}{meant}") from None
     if made.prefixlen < WIDEST[made.version]:
         raise ValueError(
             f"trusts {'the whole Internet' if made.prefixlen == 0 else 'a large part of the Internet'}: whoever is in it could say any "
             f"address was theirs; expected the ranges of proxies, none wider than /{WIDEST[made.version]}"
         )
+    if made.version == 6 and made.overlaps(MAPPED):
+        raise ValueError("has addresses of IPv4 in it, written as IPv6: say their range as IPv4 writes it, such as 203.0.113.0/24")
     return str(made)
 
 
@@ -55,6 +60,14 @@ def cloudflare() -> tuple[str, ...]:
 def ranges(trusted: Iterable[str]) -> list[str]:
     """Return what is trusted as ranges alone."""
     return [one for said in trusted for one in (cloudflare() if said == CLOUDFLARE else (said,))]
+
+
+def too_wide(trusted: Iterable[str]) -> str | None:
+    """Return the first range wider than WIDEST that ranges come to when they are put together, such as two halves; None: none does."""
+    networks = [ipaddress.ip_network(one) for one in ranges(trusted)]
+    fours = ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv4Network))
+    sixes = ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv6Network))
+    return next((str(one) for one in (*fours, *sixes) if one.prefixlen < WIDEST[one.version]), None)
 
 
 def looked_at(text: str | None = None) -> date:

@@ -8,6 +8,8 @@ _PART = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
 _DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]{1,5})?"
 _REPOSITORY = re.compile(rf"(?:{_DOMAIN}/)?{_PART}(?:/{_PART})*", re.ASCII)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_ROUTE = re.compile(r"/(?:[-A-Za-z0-9/._~!$&'()+,;=:@]|%[0-9a-fA-F]{2})*", re.ASCII)
+"""What the Gateway API takes for the beginning of a path, but for a star: it would stand for itself, and nobody means that."""
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
@@ -38,8 +40,8 @@ def check_registry(folder: str) -> None:
 def range_of(text: str) -> str:
     """Return a range of addresses as Kubernetes takes it; ValueError, with the range that was probably meant, when it is none."""
     try:
-        # A single address is a range of one: Kubernetes takes it only when it is written so.
-        return str(ipaddress.ip_network(text))
+        # A single address is a range of one: Kubernetes takes it only when it is written so. It takes none that is one interface's.
+        return str(ipaddress.ip_network("" if "%" in text else text))
     except ValueError:
         raise ValueError(f"expected an address range such as 10.1.0.0/16{_meant_range(text)}") from None
 
@@ -56,6 +58,13 @@ def check_host(text: str) -> None:
         return
     if len(text) > 253 or not re.fullmatch(rf"({_LABEL}\.)*{_LABEL}", text, re.IGNORECASE):
         raise ValueError(f"expected a host name or an address, such as db.example.com or 10.1.2.3{_meant_host(text)}")
+
+
+def check_route(text: str) -> None:
+    """Raise ValueError when `text` is not the beginning of a path that a request can have when the gateway compares it."""
+    odd = "//" in text or "%2f" in text.lower() or {".", ".."} & set(text.split("/"))
+    if odd or len(text) > 1024 or not _ROUTE.fullmatch(text):
+        raise ValueError("expected the beginning of a path such as /api: no //, . or .. in it, and no *, space, ? or # but %-encoded")
 
 
 def check_url(text: str) -> None:
@@ -90,11 +99,15 @@ def within(address: str, ranges: list[str]) -> bool:
 
 def _meant_range(text: str) -> str:
     try:
-        return f" - did you mean {ipaddress.ip_network(text.strip(), strict=False)}?"
+        return f" - did you mean {ipaddress.ip_network(re.sub('%[^/]*', '', text.strip()), strict=False)}?"
     except ValueError:
         return ""
 
 
 def _meant_host(text: str) -> str:
     bare = re.sub(r"^[a-z+]+://", "", text.strip().lower()).partition("/")[0].rpartition("@")[2].partition(":")[0].rstrip(".")
+    try:
+        bare = bare.encode("idna").decode()
+    except UnicodeError:
+        return ""
     return f" - did you mean {bare}?" if bare != text and "." in bare and re.fullmatch(rf"({_LABEL}\.)+{_LABEL}", bare) else ""

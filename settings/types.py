@@ -139,6 +139,8 @@ MqttFilter = Annotated[str, _checked(_mqtt_filter), _text(r"^[^$.*][^.*]*$", "MQ
 """Topics as an MQTT client subscribes to them: lamps/+/fall."""
 AbsolutePath = Annotated[str, *_PATH]
 """A path inside a container."""
+RoutePath = Annotated[str, _checked(references.check_route), _text(r"^/[A-Za-z0-9._~!$&'()+,;=:@%/-]*$", "beginning of a URL's path")]
+"""The beginning of the path of a URL: /api."""
 Cidr = Annotated[str, AfterValidator(references.range_of), _text(r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$", "range of addresses")]
 """A range of addresses."""
 Pem = Annotated[

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from settings.edge import Certificate, Edge
 from settings.edge_certificate import key_wrong, wrong
 from settings.loader import ROOT
 from tests.unit.rendering import Registered, render
-from tests.unit.stacks import UNWATCHED
+from tests.unit.stacks import UNWATCHED, house, stack
 from tools.errors import UserError
 
 NAMED = {"identifier": "company"}
@@ -205,6 +206,11 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ),
     ("half of it", {"trusted_proxies": ["::/1"]}, {}, "edge.trusted_proxies.0: '::/1': trusts a large part of the Internet"),
     ("no range", {"trusted_proxies": ["10.0.0.1/8"]}, {}, "did you mean 10.0.0.0/8?, or the word cloudflare"),
+    ("half and half", {"trusted_proxies": ["0.0.0.0/8", "1.0.0.0/8"]}, {}, "edge.trusted_proxies: these ranges together are 0.0.0.0/7"),
+    ("all of IPv4 as IPv6 writes it", {"trusted_proxies": ["::ffff:0:0/96"]}, {}, "edge.trusted_proxies.0: '::ffff:0:0/96': has addresses"),
+    ("all of IPv4 inside", {"trusted_proxies": ["::/16"]}, {}, "edge.trusted_proxies.0: '::/16': has addresses of IPv4"),
+    ("an address of one interface", {"trusted_proxies": ["fe80::1%eth0"]}, {}, "did you mean fe80::1/128?"),
+    ("a word in capitals", {"trusted_proxies": ["Cloudflare"]}, {}, 'did you mean "cloudflare"?'),
     ("nobody let in", {"allow_from": []}, {}, "edge.allow_from: "),
     (
         "a balancer that hangs up on Cloudflare",
@@ -225,6 +231,53 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         {"routes": {"web": {"paths": ["/", "/"]}}},
         {},
         "edge.routes.web.paths: edge.example/ leads to",
+    ),
+    (
+        "two ways to write one path",
+        {"routes": {"web": {"paths": ["/api", "/api/"]}}},
+        {},
+        "edge.routes.web.paths: edge.example/api/ leads to web.web already",
+    ),
+    *(
+        (f"a path that no request has: {path}", {"routes": {"web": {"paths": [path]}}}, {}, f"edge.routes.web.paths.0: {path!r}: expected")
+        for path in ("/a b", "//", "/a/../b", "/.", "/ü", "/a?b", "/a#b", "/a%2Fb", "/a%2", "/api/*", "api")
+    ),
+    (
+        "more hosts than a route may have",
+        {"routes": {"web": {"hosts": [f"{number}.example" for number in range(17)]}}},
+        {},
+        "edge.routes.web.hosts: expected a list of at most 16 items, not 17",
+    ),
+    (
+        "a star for a host",
+        {"routes": {"web": {"hosts": ["*.edge.example"]}}},
+        {},
+        "edge.routes.web.hosts.0: '*.edge.example': expected a host name",
+    ),
+    ("a host in another script", {"routes": {"web": {"hosts": ["édge.example"]}}}, {}, "did you mean xn--dge-9la.example?"),
+    (
+        "a name that devices dial too",
+        {},
+        {"mqtt": {"host_names": ["edge.example"]}},
+        "mqtt.host_names: 'edge.example': devices dial the broker's load balancer by this name",
+    ),
+    (
+        "a host that devices dial too",
+        {"routes": {"web": {"hosts": ["mqtt.edge.example"]}}},
+        {},
+        "edge.routes: 'mqtt.edge.example': devices dial the broker's load balancer by this name",
+    ),
+    (
+        "a Grafana where the app is",
+        {},
+        {"grafana": {"where": "cluster", "edge": True, "root_url": "https://edge.example/"}, "metrics": {"where": "cluster"}},
+        "grafana.root_url: 'edge.example': people reach the app by this host",
+    ),
+    (
+        "an issuer without a host",
+        {"certificate": {"by": "issuer", "annotations": {"cert-manager.io/cluster-issuer": "letsencrypt"}}},
+        {"domain": None},
+        "edge.certificate.by: 'issuer': an issuer makes certificates for host names alone",
     ),
     ("a certificate that is not there", {"certificate": {"by": "given", "key": "K"}}, {}, "edge.certificate.pem: is missing"),
     ("a certificate for nobody", {"certificate": {"by": "issuer"}}, {}, "edge.certificate.annotations: nobody is asked"),
@@ -324,6 +377,18 @@ class TestProxies:
     def test_a_date_that_is_missing_is_told(self) -> None:
         with pytest.raises(ValueError, match="expected a line"):
             proxies.looked_at("10.0.0.0/8\n")
+
+
+def test_two_stacks_can_not_claim_one_host_of_grafana(tmp_path: Path) -> None:
+    grafana = {"where": "cluster", "edge": True, "root_url": "https://graphs.example/"}
+    stacks = {"one": stack("one", {"grafana": grafana, "metrics": {"where": "cluster"}}), "two": stack("two", {"domain": "graphs.example"})}
+    root = house(tmp_path, stacks)
+    for name, sentence in (
+        ("one", "grafana.root_url: 'graphs.example': is also said in Pulumi.two.yaml"),
+        ("two", "domain: 'graphs.example': is also said in Pulumi.one.yaml"),
+    ):
+        with pytest.raises(SettingsError, match=sentence):
+            resolve(name, stacks[name], root=root)
 
 
 def test_two_stacks_can_not_claim_one_host_of_a_route() -> None:
