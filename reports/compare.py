@@ -8,9 +8,10 @@ from typing import Any, cast
 
 from reports.identity import Renaming
 from reports.images import same_image
-from reports.lists import LIST_KEYS, OWNER, UNORDERED, Member, is_map, of_maps
+from reports.lists import LIST_KEYS, UNORDERED, Member, is_map, of_maps
 from reports.places import Place, segment
 from reports.subject import Subject, runs_app
+from settings.gateway import OWNING_NAMESPACE
 from settings.quantities import bytes_of, cores_of
 
 
@@ -182,7 +183,7 @@ class _Walk:
 
 
 INSTANCE = "[app.kubernetes.io/instance]"
-NAMESPACES = {"namespace", "[kubernetes.io/metadata.name]", f"[{OWNER}]", "dependsOn", "parent"}
+NAMESPACES = {"namespace", "[kubernetes.io/metadata.name]", f"[{OWNING_NAMESPACE}]", "dependsOn", "parent"}
 """Fields whose whole value may be a namespace's name."""
 QUANTITIES = {"requests", "limits", "sizeLimit"}
 
