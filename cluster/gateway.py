@@ -217,7 +217,7 @@ def _policies(name: str, site: Site, opts: pulumi.ResourceOptions) -> None:
     network.admit_everybody(f"{name}-public", "proxy", site, PROXY_LABELS, LISTENERS, opts)
     # Each stack lets in the Envoys of its own Gateway, and no others.
     network.allow_out(
-        f"{name}-stacks-out", "proxy", site, PROXY_LABELS, [network.labelled_namespaces({GATEWAY_LABEL: GATEWAY_CLASS})], [], opts
+        f"{name}-stacks-out", "proxy", site, PROXY_LABELS, [network.labelled_namespaces({GATEWAY_LABEL: GATEWAY_CLASS})], None, opts
     )
 
 

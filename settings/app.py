@@ -46,7 +46,7 @@ class App(Model):
     rotation: int = Field(default=1, ge=1)
     """Raise it to generate all of `generate` anew."""
     egress_ports: list[Port] = [443, 587]
-    """Ports of public addresses that the app may reach: HTTPS (Sentry) and mail submission (SendGrid)."""
+    """Ports of public addresses that the app may reach: HTTPS (Sentry) and mail submission (SendGrid). The API server is none of them."""
     egress_ranges: list[Cidr] = []
     """Private addresses that the app may reach on these ports besides: a company's own mail server. The address where a cloud tells a
     node's rights, 169.254.169.254, is left out of them, unless it is named by itself (169.254.169.254/32)."""

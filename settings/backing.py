@@ -38,7 +38,7 @@ class External(Model):
     of the app's image. No secret."""
     version: str = ""
     """The server's version, such as 13.16: what the app's client must be able to talk to."""
-    ranges: list[Cidr] = ["0.0.0.0/0"]
+    ranges: list[Cidr] = Field(default=["0.0.0.0/0"], min_length=1)
     """Addresses that network policies let the app reach."""
 
     def tls_vars(self, config_var: str) -> list[str]:
@@ -158,7 +158,7 @@ class Mqtt(Backing):
     """Config var with the management API's address, for making devices' accounts."""
     session_expiry: Duration = "14d"
     """How long the broker keeps the session of a client that is away."""
-    allow_from: list[Cidr] = ["0.0.0.0/0"]
+    allow_from: list[Cidr] = Field(default=["0.0.0.0/0"], min_length=1)
     """Where devices may come from."""
     client_ids: Literal["user", "any"] = "user"
     """What a device may call itself when it connects. user: by its user name alone, so nobody can cut another one off, as a broker does

@@ -34,7 +34,7 @@ class Bucket(S3):
     """The bucket; it exists already."""
     path: str = Field(default="elasticsearch", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
     """Folder in it, this stack's alone: two clusters that write to one folder destroy each other's snapshots."""
-    ranges: list[Cidr] = ["0.0.0.0/0"]
+    ranges: list[Cidr] = Field(default=["0.0.0.0/0"], min_length=1)
     """Addresses that the network policy lets the nodes reach."""
 
     @property

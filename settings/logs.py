@@ -54,7 +54,7 @@ class S3(Model):
     """Name of the secret with the key itself."""
     path_style: bool = True
     """Whether the bucket's name is part of the path instead of the host; Amazon takes both."""
-    ranges: list[Cidr] = ["0.0.0.0/0"]
+    ranges: list[Cidr] = Field(default=["0.0.0.0/0"], min_length=1)
     """Addresses that the network policy lets Loki reach."""
 
     @property

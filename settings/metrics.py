@@ -48,7 +48,7 @@ class Metrics(Model):
     kubelet: bool = False
     """Whether to ask the nodes' kubelets for the processor time, memory and volumes of the stack's own containers. It takes rights that
     only the cluster's program grants (`./sy cluster up`), and the kubelet tells of all namespaces: Prometheus keeps its own."""
-    kubelet_ranges: list[Cidr] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
+    kubelet_ranges: list[Cidr] = Field(default=["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"], min_length=1)
     """Addresses of the nodes, for `kubelet`."""
     placement: Placement | None = None
     """Onto which nodes Prometheus and the exporters go; None: as the stack's `placement` says."""

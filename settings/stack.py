@@ -34,9 +34,10 @@ class Cluster(Model):
     """Path of the kubeconfig file; `~` is the user's home. None: the KUBECONFIG variable or ~/.kube/config."""
     context: str | None = None
     """Context in it, always said: whichever is current by chance is not taken."""
-    api_server: list[Cidr] = ["0.0.0.0/0"]
-    """Addresses of the API server, which Patroni must reach through its network policy."""
-    api_server_ports: list[Port] = [443, 6443]
+    api_server: list[Cidr] = Field(default=["0.0.0.0/0"], min_length=1)
+    """Addresses of the API server, which Patroni, Prometheus, kube-state-metrics and a nightly restart must reach through their network
+    policies; as long as nobody says them, those may reach any address on its ports. The app never reaches those that are said."""
+    api_server_ports: list[Port] = Field(default=[443, 6443], min_length=1)
     """Its ports: most networks see them after translation."""
     dns: dict[str, str] = {"k8s-app": "kube-dns"}
     """Labels of the cluster DNS pods."""

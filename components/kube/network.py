@@ -16,6 +16,9 @@ PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/
 METADATA = ("169.254.169.254/32", "fd00:ec2::254/128")
 """Where clouds tell whoever asks the rights of the node that it runs on."""
 
+NAMED_PREFIX = 24
+"""A range of the API server's that is no larger than this means the API server; a larger one that nobody looked where it is."""
+
 Peer = networking.v1.NetworkPolicyPeerArgs
 Ports = Sequence[int]
 
@@ -48,9 +51,10 @@ def without_metadata(cidr: str) -> Peer:
 def allow_in(
     name: str, component: str, site: Site, peers: Sequence[Peer], ports: Ports, opts: pulumi.ResourceOptions
 ) -> networking.v1.NetworkPolicy:
-    """Make a policy that lets `peers` reach `ports` of the component's pods."""
-    rule = networking.v1.NetworkPolicyIngressRuleArgs(from_=list(peers), ports=_ports(ports))
-    return _policy(name, component, site, site.selector(component), opts, ingress=[rule])
+    """Make a policy that lets `peers` reach `ports` of the component's pods; of neither none."""
+    # To Kubernetes a rule without peers is for everybody, and one without ports for all of them.
+    rules = [networking.v1.NetworkPolicyIngressRuleArgs(from_=list(peers), ports=_ports(ports))] if peers and ports else []
+    return _policy(name, component, site, site.selector(component), opts, ingress=rules)
 
 
 def allow_out(
@@ -59,13 +63,14 @@ def allow_out(
     site: Site,
     selector: Mapping[str, str],
     peers: Sequence[Peer],
-    ports: Ports,
+    ports: Ports | None,
     opts: pulumi.ResourceOptions,
     annotations: Mapping[str, str] | None = None,
 ) -> networking.v1.NetworkPolicy:
-    """Make a policy of `component` that lets the pods with `selector` reach `ports` of `peers`; no ports are all."""
-    rule = networking.v1.NetworkPolicyEgressRuleArgs(to=list(peers), ports=_ports(ports) or None)
-    return _policy(name, component, site, selector, opts, egress=[rule], annotations=annotations)
+    """Make a policy of `component` that lets the pods with `selector` reach `ports` of `peers`, None: all ports; of neither none."""
+    numbers = None if ports is None else _ports(ports)
+    rules = [networking.v1.NetworkPolicyEgressRuleArgs(to=list(peers), ports=numbers)] if peers and numbers != [] else []
+    return _policy(name, component, site, selector, opts, egress=rules, annotations=annotations)
 
 
 def admit_everybody(
@@ -107,7 +112,7 @@ def among_members(name: str, component: str, site: Site, ports: Ports, opts: pul
 
 def to_api_server(name: str, component: str, site: Site, opts: pulumi.ResourceOptions) -> None:
     """Make the policy that lets a component reach the API server."""
-    peers = [addresses(cidr) for cidr in site.cluster.api_server]
+    peers = [without_metadata(cidr) for cidr in site.cluster.api_server]
     allow_out(f"{name}-api-server", component, site, site.selector(component), peers, site.cluster.api_server_ports, opts)
 
 
@@ -135,9 +140,15 @@ def to_public(
     ports: Ports,
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """Make the policy that lets pods reach public addresses, and of the private ones those `besides`."""
-    peers = [addresses("0.0.0.0/0", PRIVATE_RANGES), *map(without_metadata, besides)]
+    """Make the policy that lets pods reach public addresses, the API server's left out, and of the private ones those `besides`."""
+    peers = [addresses("0.0.0.0/0", [*PRIVATE_RANGES, *_public_control_plane(site)]), *map(without_metadata, besides)]
     allow_out(name, component, site, selector, peers, ports, opts)
+
+
+def _public_control_plane(site: Site) -> list[str]:
+    """Return the public addresses of the API server, where the settings name them: a larger range would leave out half the world."""
+    named = [one for one in map(ip_network, site.cluster.api_server) if one.version == 4 and one.prefixlen >= NAMED_PREFIX]
+    return [str(one) for one in named if not any(one.overlaps(ip_network(private)) for private in PRIVATE_RANGES)]
 
 
 def default_deny(name: str, site: Site, opts: pulumi.ResourceOptions) -> None:
@@ -177,7 +188,7 @@ def _policy(
         metadata=about,
         spec=networking.v1.NetworkPolicySpecArgs(
             pod_selector=meta.v1.LabelSelectorArgs(match_labels=dict(selector)),
-            policy_types=["Ingress"] if ingress else ["Egress"],
+            policy_types=["Egress"] if ingress is None else ["Ingress"],
             ingress=ingress,
             egress=egress,
         ),

@@ -265,7 +265,9 @@ def test_writing_twice_changes_nothing_and_only_the_owner_reads_it(sandbox_stack
 
 
 def test_a_stack_stays_on_the_sandbox_when_its_effective_file_names_the_cluster(sandbox_stack, tmp_path):
-    added = Embedded(Path("/k"), "sandbox", (), (), "r", {name: f"r/{name}@{DIGEST}" for name in sandbox_stack.settings.image_names()})
+    added = Embedded(
+        Path("/k"), "sandbox", ("10.118.0.1/32",), (), "r", {name: f"r/{name}@{DIGEST}" for name in sandbox_stack.settings.image_names()}
+    )
     made = Stack.load("sandbox", write_effective(sandbox_stack, tmp_path, added.config()))
     assert made.on_sandbox and made.settings.cluster.context == "sandbox" and not made.lacks()
 

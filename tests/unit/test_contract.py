@@ -685,6 +685,8 @@ class TestNetwork:
             for direction in ("ingress", "egress"):
                 for rule in policy.inputs["spec"].get(direction) or []:
                     assert rule["ports"], policy.name
+                    # To Kubernetes an empty list is everybody.
+                    assert rule.get("from", rule.get("to")), policy.name
                     for peer in rule.get("from", rule.get("to", [])):
                         assert "namespaceSelector" in peer or "ipBlock" in peer or peer["podSelector"].get("matchLabels"), policy.name
 

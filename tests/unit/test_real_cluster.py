@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from settings import resolve
+from settings import SettingsError, resolve
 from tests.unit.rendering import render
 from tests.unit.stacks import UNWATCHED
 from tests.unit.test_contract import NAMED, SECRETS, STACKS, Rendered, rendered, templates
@@ -147,6 +147,42 @@ class TestWhatTheAppReaches:
     def test_the_metadata_address_of_the_other_protocol_is_left_out_as_well(self) -> None:
         assert opened("fd00::/8") == {"cidr": "fd00::/8", "except": ["fd00:ec2::254/128"]}
         assert opened("0.0.0.0/0") == {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}
+
+    def test_it_does_not_reach_an_api_server_at_a_public_address_that_the_stack_names(self) -> None:
+        pods = {pod.component: pod for pod in templates(real())}
+        reached = {name for name, pod in pods.items() if real().network.lets_out(pod.labels, "198.51.100.10", 8443)}
+        assert reached == {"postgres", "prometheus", "kube-state-metrics"}
+        web = pods["web"].labels
+        assert not real().network.lets_out(web, "198.51.100.10", 443)
+        assert real().network.lets_out(web, "198.51.100.11", 443)
+
+    def test_while_nobody_says_where_the_api_server_is_no_metadata_is_reached_and_the_app_keeps_its_services(self) -> None:
+        stack = rendered("production")
+        pods = {pod.component: pod.labels for pod in templates(stack)}
+        assert not stack.network.lets_out(pods["postgres"], "169.254.169.254", 443)
+        assert stack.network.lets_out(pods["web"], "198.51.100.11", 443)
+
+    def test_without_ports_it_reaches_nobody_outside(self) -> None:
+        made = render("named", BASE | {"app": {"egress_ports": []}})
+        [policy] = [one for one in made if one.kind == "NetworkPolicy" and one.name == "app-saas"]
+        assert policy.inputs["spec"] == {**policy.inputs["spec"], "policyTypes": ["Egress"], "egress": []}
+
+
+NOBODY: tuple[dict[str, Any], ...] = (
+    {"mqtt": {"allow_from": []}},
+    {"cluster": {"identifier": "company", "api_server": []}},
+    {"cluster": {"identifier": "company", "api_server_ports": []}},
+    {"metrics": {"kubelet_ranges": []}},
+    {"postgres": {"where": "external", "external": {"host": "db.example.com", "port": 5432, "ranges": []}}},
+    {"elasticsearch": {"snapshots": {"repository": {"type": "s3", "s3": {"bucket": "abc", "endpoint": "s3.example.com", "ranges": []}}}}},
+    {"logs": {"storage": "s3", "s3": {"bucket": "abc", "endpoint": "s3.example.com", "ranges": []}}},
+)
+
+
+@pytest.mark.parametrize("said", NOBODY, ids=lambda said: next(iter(said)))
+def test_a_list_of_nobody_is_refused_which_kubernetes_would_take_for_everybody(said: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=r"(allow_from|ranges|api_server|api_server_ports): .*at least 1"):
+        resolve("named", BASE | said)
 
 
 class TestRegistryLogin:
