@@ -7,12 +7,13 @@ from typing import Any
 
 import pulumi
 
-from components.kube import gateway
+from components.kube import gateway, spread
 from components.kube.gateway import Filter, HttpRoute, Rule
 from components.kube.workload import LOST_NODE_SECONDS, metadata
 from components.site import Site
 from settings import edge
 from settings.loader import ROOT
+from settings.nodes import written
 from settings.quantities import bytes_of
 from settings.types import Placement, Resources
 
@@ -123,7 +124,8 @@ def proxies(args: edge.Edge, site: Site) -> dict[str, Any]:
     pod = {
         "nodeSelector": dict(placement.node_selector) or None,
         "tolerations": _tolerations(placement),
-        "topologySpreadConstraints": [_spread(owned(site))],
+        "affinity": spread.affinity(placement, owned(site)),
+        "topologySpreadConstraints": spread.constraints(placement, owned(site)),
         "imagePullSecrets": [{"name": one} for one in site.images.pull_secrets] or None,
     }
     container = {"image": site.image("envoy"), "resources": _resources(args.resources)}
@@ -162,20 +164,7 @@ def _tolerations(placement: Placement) -> list[dict[str, Any]]:
         {"key": f"node.kubernetes.io/{condition}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": LOST_NODE_SECONDS}
         for condition in ("not-ready", "unreachable")
     ]
-    said = [
-        _said({"key": one.key, "operator": "Exists" if one.value is None else "Equal", "value": one.value, "effect": one.effect})
-        for one in placement.tolerations
-    ]
-    return lost + said
-
-
-def _spread(labels: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": dict(labels)},
-    }
+    return lost + written(placement.tolerations)
 
 
 def routes(name: str, args: edge.Edge, targets: Sequence[Target], site: Site, opts: pulumi.ResourceOptions) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from settings.footprint import Footprint, footprint
@@ -63,7 +64,10 @@ def written(tolerations: Sequence[Toleration]) -> list[dict[str, str]]:
 
 def placements(settings: "Settings") -> list[tuple[Footprint, Placement, Path]]:
     """Return for each component where its pods go, and the setting that says so: its own, or the stack's."""
-    return [(part, *_placement(settings, part.path)) for part in footprint(settings)]
+    edge = settings.edge
+    # They stand in the cluster's gateway namespace and are no part of what the stack asks for, but where they go it says.
+    proxies = [Footprint("edge", edge.replicas, 1, Decimal(0), 0, 0, ("edge",))] if edge.where == "gateway" else []
+    return [(part, *_placement(settings, part.path)) for part in (*footprint(settings), *proxies)]
 
 
 def asks_for_nodes(settings: "Settings") -> bool:

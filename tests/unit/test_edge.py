@@ -19,7 +19,7 @@ from settings.edge import Certificate, Edge
 from settings.edge_certificate import key_wrong, wrong
 from settings.loader import ROOT
 from tests.unit.rendering import Registered, render
-from tests.unit.stacks import UNWATCHED, house, stack
+from tests.unit.stacks import UNWATCHED, house, laid, stack
 from tools.errors import UserError
 
 NAMED = {"identifier": "company"}
@@ -28,6 +28,10 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 def said(edge: dict[str, Any], **others: Any) -> dict[str, Any]:
     return {**UNWATCHED, "tier": "staging", "cluster": NAMED, "domain": "edge.example", "edge": {"where": "gateway", **edge}, **others}
+
+
+stack_of = said
+"""The same, where `said` is the name of something else."""
 
 
 def refusals(edge: dict[str, Any], **others: Any) -> list[str]:
@@ -73,6 +77,21 @@ class TestGateway:
         assert service["externalTrafficPolicy"] == "Local"
         assert service["loadBalancerSourceRanges"] == ["198.51.100.0/24"]
         assert (service["loadBalancerIP"], service["annotations"]) == ("203.0.113.7", {"a": "b"})
+
+    @pytest.mark.parametrize("said", [{"edge": {"placement": {"spread": "zones"}}}, {"placement": {"spread": "zones"}}])
+    def test_its_proxies_are_kept_apart_as_the_placement_says(self, said: dict[str, Any]) -> None:
+        resources = render("trying", laid(stack_of({}), said))
+        pod = one("EnvoyProxy", "edge", resources)["provider"]["kubernetes"]["envoyDeployment"]["pod"]
+        zones, nodes = pod["topologySpreadConstraints"]
+        assert (zones["topologyKey"], zones["whenUnsatisfiable"]) == ("topology.kubernetes.io/zone", "DoNotSchedule")
+        assert (nodes["topologyKey"], nodes["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+        assert zones["labelSelector"]["matchLabels"]["gateway.envoyproxy.io/owning-gateway-namespace"] == "lamp-trying"
+        assert pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"][0]["weight"] == 100
+
+    def test_two_proxies_that_may_never_share_a_node_are_told_to(self) -> None:
+        resources = render("trying", stack_of({"placement": {"spread": "nodes"}}))
+        pod = one("EnvoyProxy", "edge", resources)["provider"]["kubernetes"]["envoyDeployment"]["pod"]
+        assert pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
 
     def test_port_80_leads_to_443_and_to_nothing_else(self) -> None:
         redirect = one("HTTPRoute", "edge-redirect")

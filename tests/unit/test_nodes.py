@@ -65,6 +65,11 @@ class TestPlacementsThatNoNodeSatisfies:
     def test_a_node_that_is_drained_or_merely_put_off_counts(self, taint: str) -> None:
         assert refused({"postgres": {"placement": {"node_selector": {"pool": "data"}}}}, node("a", {"pool": "data"}, taint)) == []
 
+    def test_the_proxies_of_the_edge_are_asked_for_too_although_they_stand_elsewhere(self) -> None:
+        said = {"edge": {"where": "gateway", "placement": {"node_selector": {"pool": "edge"}}}}
+        assert refused(said, node("a")) == [f"edge.placement: no node has the label pool=edge (edge); {CURE}"]
+        assert refused(said | {"edge": {**said["edge"], "where": "none"}}, node("a")) == []
+
     def test_pods_that_each_want_a_node_are_counted(self) -> None:
         said = {"postgres": {"placement": {"spread": "nodes"}}}
         [sentence] = refused(said, node("a"), node("b"))
