@@ -1,5 +1,6 @@
 """The class that serves the stack's edge, looked for before anything is made: a Gateway of no class waits for ever."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
@@ -7,6 +8,7 @@ import pulumi
 from components.kube.gateway import GATEWAY_GROUP
 from components.ownership import OwnershipError, asked
 from settings import Settings
+from settings.gateway import ENVOY_GATEWAY
 
 SECONDS = 5
 """How long the API server may take; a preview does without its answer."""
@@ -18,7 +20,7 @@ def check(settings: Settings) -> list[str]:
     if not settings.cluster.context or edge.where == "none":
         return []
     try:
-        known: list[str] = asked(
+        known: dict[str, str] = asked(
             settings.cluster, f"listing the classes that serve {edge.where}s", _gateways if edge.where == "gateway" else _ingresses
         )
     except OwnershipError as error:
@@ -28,18 +30,29 @@ def check(settings: Settings) -> list[str]:
     return missing(edge.where, edge.class_name, known, settings.cluster.identifier)
 
 
-def missing(where: str, wanted: str, known: list[str], cluster: str) -> list[str]:
-    """Return a sentence when `wanted` is not among the classes that the cluster has."""
-    if wanted in known:
-        return []
+def missing(where: str, wanted: str, known: Mapping[str, str], cluster: str) -> list[str]:
+    """Return a sentence when `wanted` is not among the classes that the cluster has, or its controller does not know what the stack says.
+
+    `known` has for each class the name of the controller that serves it.
+    """
     kind = "GatewayClass" if where == "gateway" else "IngressClass"
-    make = "make it with `./sy cluster up -s STACK`" if where == "gateway" else "install its controller"
-    there = f"it has {', '.join(known)}" if known else "it has none"
-    what = f"cluster {cluster} has no {kind} of that name ({there}), so nobody would serve it"
-    return [f"edge.class_name: {wanted!r}: {what}: {make}, or name another one"]
+    said = f"edge.class_name: {wanted!r}: "
+    if wanted not in known:
+        make = "make it with `./sy cluster up -s STACK`" if where == "gateway" else "install its controller"
+        there = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        return [f"{said}cluster {cluster} has no {kind} of that name ({there}), so nobody would serve it: {make}, or name another one"]
+    if where == "gateway" and not known[wanted].startswith(ENVOY_GATEWAY):
+        # Its limits, and whom it believes about addresses, are said in Envoy Gateway's own words: another one would pass them over.
+        ours = ", ".join(sorted(name for name, controller in known.items() if controller.startswith(ENVOY_GATEWAY)))
+        cure = f"name {ours}" if ours else "make one with `./sy cluster up -s STACK`"
+        return [
+            f"{said}is served by {known[wanted]}, which does not know what the stack says of limits and addresses; expected a class of "
+            f"Envoy Gateway's: {cure}"
+        ]
+    return []
 
 
-def _gateways(client: Any, connection: Any) -> list[str]:
+def _gateways(client: Any, connection: Any) -> dict[str, str]:
     try:
         found = client.CustomObjectsApi(connection).list_cluster_custom_object(
             GATEWAY_GROUP, "v1", "gatewayclasses", _request_timeout=SECONDS
@@ -47,11 +60,11 @@ def _gateways(client: Any, connection: Any) -> list[str]:
     except client.ApiException as error:
         if error.status == 404:
             # The cluster does not know the kind at all.
-            return []
+            return {}
         raise
-    return sorted(str(one["metadata"]["name"]) for one in found["items"])
+    return {str(one["metadata"]["name"]): str(one["spec"]["controllerName"]) for one in found["items"]}
 
 
-def _ingresses(client: Any, connection: Any) -> list[str]:
+def _ingresses(client: Any, connection: Any) -> dict[str, str]:
     found = client.NetworkingV1Api(connection).list_ingress_class(_request_timeout=SECONDS).items
-    return sorted(str(one.metadata.name) for one in found)
+    return {str(one.metadata.name): str(one.spec.controller or "") for one in found}

@@ -1,5 +1,6 @@
 """The edge: what it makes, whom it believes, and what is refused of it."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from ipaddress import ip_network
@@ -7,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from cli.maintenance import refuse_without_gateway, urns
 from cli.stack import Stack
@@ -17,6 +21,7 @@ from components.gateway_class import missing
 from settings import SettingsError, proxies, resolve
 from settings.edge import Certificate, Edge
 from settings.edge_certificate import key_wrong, wrong
+from settings.gateway import CONTROLLER_NAME
 from settings.loader import ROOT
 from tests.unit.rendering import Registered, render
 from tests.unit.stacks import UNWATCHED, house, laid, stack
@@ -198,10 +203,20 @@ def test_up_tells_the_dns_records_by_their_types() -> None:
 
 
 def test_a_class_that_the_cluster_does_not_have_is_refused_with_those_that_it_has() -> None:
-    assert missing("gateway", "switchyard", ["switchyard"], "company") == []
-    [sentence] = missing("gateway", "switchyrad", ["switchyard"], "company")
+    there = {"switchyard": CONTROLLER_NAME}
+    assert missing("gateway", "switchyard", there, "company") == []
+    [sentence] = missing("gateway", "switchyrad", there, "company")
     assert "edge.class_name: 'switchyrad': cluster company has no GatewayClass of that name (it has switchyard)" in sentence
-    assert "./sy cluster up" in sentence and "install its controller" in missing("ingress", "nginx", [], "company")[0]
+    assert "./sy cluster up" in sentence and "install its controller" in missing("ingress", "nginx", {}, "company")[0]
+    assert missing("ingress", "nginx", {"nginx": "k8s.io/ingress-nginx"}, "company") == []
+
+
+def test_a_class_of_a_controller_that_would_pass_over_limits_and_addresses_is_refused() -> None:
+    there = {"istio": "istio.io/gateway-controller", "edge": "gateway.envoyproxy.io/other"}
+    [sentence] = missing("gateway", "istio", there, "company")
+    assert sentence.startswith("edge.class_name: 'istio': is served by istio.io/gateway-controller")
+    assert sentence.endswith("expected a class of Envoy Gateway's: name edge")
+    assert missing("gateway", "edge", there, "company") == []
 
 
 class TestIngress:
@@ -338,21 +353,94 @@ def test_it_is_refused_before_anything_changes(edge: dict[str, Any], others: dic
     assert any(sentence in found for found in refusals(edge, **others)), refusals(edge, **others)
 
 
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+DAY = timedelta(days=1)
+
+
+@dataclass
+class Signed:
+    """A certificate and its key, as PEM; `signer` makes another one signed by it."""
+
+    pem: str
+    key: str
+    own: Key
+    name: str
+
+    @classmethod
+    def of(
+        cls,
+        names: list[str],
+        begins: datetime = NOW - DAY,
+        ends: datetime = NOW + DAY,
+        *,
+        key: Key | None = None,
+        name: str = "test",
+        by: "Signed | None" = None,
+    ) -> "Signed":
+        own = key or ec.generate_private_key(ec.SECP256R1())
+        called, signer = (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, one)]) for one in (name, by.name if by else name))
+        builder = x509.CertificateBuilder().subject_name(called).issuer_name(signer).public_key(own.public_key()).serial_number(1)
+        builder = builder.not_valid_before(begins).not_valid_after(ends)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in names]), critical=False)
+        signing = by.own if by else own
+        made = builder.sign(signing, None if isinstance(signing, ed25519.Ed25519PrivateKey) else hashes.SHA256())
+        plain = serialization.NoEncryption()
+        pem = own.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode()
+        return cls(made.public_bytes(serialization.Encoding.PEM).decode(), pem, own, name)
+
+
 class TestCertificate:
     @staticmethod
     def pem(names: list[str], begins: datetime, ends: datetime) -> tuple[str, str]:
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
+        made = Signed.of(names, begins, ends)
+        return made.pem, made.key
 
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-        builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-        builder = builder.not_valid_before(begins).not_valid_after(ends)
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in names]), critical=False)
-        made = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-        kind = serialization.PrivateFormat.PKCS8
-        return made, key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption()).decode()
+    def test_those_after_it_must_be_its_signers_one_after_the_other_and_in_time(self) -> None:
+        authority = Signed.of([], name="authority")
+        between = Signed.of([], name="between", by=authority)
+        own = Signed.of(["edge.example"], name="own", by=between)
+        names = ["edge.example"]
+        assert wrong(own.pem + between.pem, names, NOW) is None
+        assert wrong(own.pem + between.pem + authority.pem, names, NOW) is None
+        assert "must begin with the stack's own" in str(wrong(between.pem + own.pem, names, NOW))
+        assert "certificate 2 of 3, CN=authority, is not that of" in str(wrong(own.pem + authority.pem + between.pem, names, NOW))
+        late = Signed.of([], NOW - 3 * DAY, NOW - 2 * DAY, name="between", by=authority)
+        assert "certificate 2 of 2, CN=between, ended on 2026-11-21" in str(wrong(own.pem + late.pem, names, NOW))
+
+    @pytest.mark.parametrize(
+        ("key", "sentence"),
+        [
+            (ec.generate_private_key(ec.SECP384R1()), None),
+            (rsa.generate_private_key(65537, 2048), None),
+            (rsa.generate_private_key(65537, 1024), "has an RSA key of 1024 bits"),
+            (ec.generate_private_key(ec.SECP256K1()), "has a key that browsers do not know"),
+            (ed25519.Ed25519PrivateKey.generate(), "has a key that browsers do not know"),
+        ],
+        ids=["P-384", "RSA", "a short RSA key", "another curve", "Ed25519"],
+    )
+    def test_its_key_must_be_one_that_the_gateway_takes(self, key: Key, sentence: str | None) -> None:
+        found = wrong(Signed.of(["edge.example"], key=key).pem, ["edge.example"], NOW)
+        assert found is None if sentence is None else sentence in str(found)
+
+    def test_a_key_beside_it_is_refused_and_not_shown(self) -> None:
+        made = Signed.of(["edge.example"])
+        [found] = refusals({"certificate": {"by": "given", "pem": made.pem + made.key, "key": "EDGE_TLS_KEY"}})
+        assert found.startswith("edge.certificate.pem: has a private key in it") and "PRIVATE KEY-----" not in found
+
+    def test_a_key_with_a_passphrase_or_behind_something_else_is_refused(self) -> None:
+        made = Signed.of(["edge.example"])
+        said = Certificate(by="given", pem=made.pem, key="EDGE_TLS_KEY")
+        encrypted = serialization.BestAvailableEncryption(b"secret")
+        for kind in (serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL):
+            locked = made.own.private_bytes(serialization.Encoding.PEM, kind, encrypted).decode()
+            assert "without a passphrase" in str(key_wrong(said, locked))
+        plain = made.own.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        ).decode()
+        assert key_wrong(said, plain) is None
+        parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+        assert "begins with EC PARAMETERS" in str(key_wrong(said, parameters + plain))
 
     def test_one_that_ended_or_has_not_begun_or_is_for_another_name_is_refused(self) -> None:
         day = timedelta(days=1)
