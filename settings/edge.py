@@ -1,6 +1,6 @@
 """The edge: how people reach the web processes, from which addresses, within which limits."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -15,7 +15,10 @@ from settings.types import (
     EnvName,
     HostName,
     IpV4,
+    LabelKey,
     Model,
+    NamespaceName,
+    ObjectName,
     OwnFile,
     Pem,
     Placement,
@@ -23,12 +26,11 @@ from settings.types import (
     RoutePath,
 )
 
-ClassName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
-"""The name of a GatewayClass, an IngressClass or a Secret."""
-
 CLOUDFLARE_IDLE_SECONDS = 900
 """Cloudflare takes up an idle connection to an origin for so long; one that the origin has just closed becomes an error 520
 (developers.cloudflare.com/fundamentals/reference/connection-limits)."""
+QUIET_SECONDS = 300
+"""Envoy gives up a request on which nothing has moved for so long, whatever its route says (stream_idle_timeout)."""
 DRAIN_SECONDS = 10
 """A proxy that is told to stop takes new connections for at least so long: every balancer must have forgotten it."""
 
@@ -43,9 +45,9 @@ class Certificate(Model):
     """by: given: the certificate, then those between it and its authority. No secret."""
     key: EnvName | None = None
     """by: given: name of the secret that holds the certificate's key, set with `pulumi config set --secret NAME`."""
-    annotations: dict[str, str] = {}
+    annotations: dict[LabelKey, str] = {}
     """by: issuer: what tells cert-manager which issuer to ask, such as cert-manager.io/cluster-issuer: letsencrypt."""
-    secret: ClassName | None = None
+    secret: ObjectName | None = None
     """by: issuer or secret: the Secret of type kubernetes.io/tls; None: edge-tls."""
 
     @property
@@ -87,7 +89,7 @@ class Limits(Model):
     body_within: Duration = "60s"
     """How long the whole request may take to arrive (408)."""
     answer_within: Duration = "90s"
-    """How long the app may take (504); Cloudflare itself waits 120 s."""
+    """How long the app may take (504), 5 minutes at the most; Cloudflare itself waits 120 s."""
     connections: int = Field(default=10000, ge=10, le=1000000)
     """Connections of clients to each proxy; those beyond it are closed at once."""
 
@@ -98,7 +100,7 @@ class Edge(Model):
     where: Literal["gateway", "ingress", "none"] = "none"
     """gateway: the stack has a Gateway of its own, served by the cluster's Envoy Gateway; ingress: an Ingress, served by a controller that
     the cluster has; none: only those of `namespaces` and `ranges` reach the web processes."""
-    class_name: ClassName = "switchyard"
+    class_name: ObjectName = "switchyard"
     """The GatewayClass or IngressClass that serves it; `./sy cluster up` makes the GatewayClass switchyard."""
     gateway_namespace: DnsLabel = "switchyard-gateway"
     """Where the cluster's Envoy Gateway runs this stack's proxies: they alone, and only those of this stack's Gateway, are let in."""
@@ -108,7 +110,7 @@ class Edge(Model):
     """What browsers are shown."""
     address: IpV4 | None = None
     """The load balancer's address, where the cluster lets one be asked for; None: any."""
-    annotations: dict[str, str] = {}
+    annotations: dict[LabelKey, str] = {}
     """Annotations of the load balancer's Service, or of the Ingress."""
     allow_from: list[Cidr] = Field(default=["0.0.0.0/0"], min_length=1)
     """Who may connect to the load balancer: everybody, or a proxy's ranges."""
@@ -129,7 +131,7 @@ class Edge(Model):
     """What each proxy asks for; the cluster's gateway namespace is charged for it."""
     placement: Placement | None = None
     """Onto which nodes the proxies go; None: as the stack's `placement` says."""
-    namespaces: list[str] = []
+    namespaces: list[NamespaceName] = []
     """Further namespaces whose pods reach the web processes: an Ingress controller's."""
     ranges: list[Cidr] = []
     """Addresses that reach the web processes directly."""

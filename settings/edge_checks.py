@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from settings import edge_certificate, proxies
-from settings.edge import CLOUDFLARE_IDLE_SECONDS, Edge, Route
-from settings.problems import Path, Problem
+from settings.edge import CLOUDFLARE_IDLE_SECONDS, QUIET_SECONDS, Edge, Route
+from settings.problems import NO_VALUE, Path, Problem
 from settings.quantities import bytes_of, seconds_of
 
 if TYPE_CHECKING:
@@ -164,6 +164,9 @@ def _limits(edge: Edge) -> Iterator[Problem]:
             f"{edge.resources.memory}; expected at least {(ENVOY_BYTES + HELD_REQUESTS * body) // 2**20 + 1}Mi, or a smaller body"
         )
         yield Problem(("edge", "resources", "memory"), reason, edge.resources.memory, (("edge", "limits"),))
+    if seconds_of(edge.limits.answer_within) > QUIET_SECONDS:
+        reason = f"the gateway gives up a request on which nothing has moved for {QUIET_SECONDS} s; expected at most {QUIET_SECONDS}s"
+        yield Problem(("edge", "limits", "answer_within"), reason, edge.limits.answer_within)
     if seconds_of(edge.limits.headers_within) > seconds_of(edge.limits.body_within):
         reason = (
             f"expected at most edge.limits.body_within, {edge.limits.body_within}: the whole request can not be there before its beginning"
@@ -172,6 +175,11 @@ def _limits(edge: Edge) -> Iterator[Problem]:
 
 
 def _ingress(edge: Edge) -> Iterator[Problem]:
+    for name in ("allow_from", "address"):
+        said = getattr(edge, name)
+        if said != Edge.model_fields[name].default:
+            reason = "is the load balancer's of a Gateway: the Ingress controller has its own, and would never look at it"
+            yield Problem(("edge", name), reason, said if isinstance(said, str) else NO_VALUE, (("edge", "where"),))
     if edge.maintenance:
         reason = "an Ingress has no answer of its own: it needs where: gateway; of an Ingress, let its controller show a page"
         yield Problem(("edge", "maintenance"), reason, edge.maintenance, (("edge", "where"),))

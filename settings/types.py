@@ -139,6 +139,40 @@ MqttFilter = Annotated[str, _checked(_mqtt_filter), _text(r"^[^$.*][^.*]*$", "MQ
 """Topics as an MQTT client subscribes to them: lamps/+/fall."""
 AbsolutePath = Annotated[str, *_PATH]
 """A path inside a container."""
+ObjectName = Annotated[
+    str,
+    *_matches(
+        r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?",
+        "expected a name such as nginx: a-z, 0-9, '-', '.', at most 63 characters",
+        "object's name",
+    ),
+]
+"""The name of an object that somebody else makes: a GatewayClass, an IngressClass, a Secret."""
+NamespaceName = Annotated[
+    str,
+    *_matches(
+        r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "expected a namespace's name: a-z, 0-9 and '-', at most 63 characters", "namespace's name"
+    ),
+]
+"""The name of a namespace that somebody else makes."""
+LabelKey = Annotated[
+    str,
+    *_matches(
+        r"([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?",
+        "expected a key as Kubernetes takes it, such as pool or example.com/pool: letters, digits, '-', '_', '.', at most 63 after the /",
+        "key of a label or an annotation",
+    ),
+]
+"""The key of a label, an annotation or a taint."""
+LabelValue = Annotated[
+    str,
+    *_matches(
+        r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?",
+        "expected a label's value: letters, digits, '-', '_' and '.', at most 63 characters",
+        "value of a label",
+    ),
+]
+"""The value of a label or a taint."""
 RoutePath = Annotated[str, _checked(references.check_route), _text(r"^/[A-Za-z0-9._~!$&'()+,;=:@%/-]*$", "beginning of a URL's path")]
 """The beginning of the path of a URL: /api."""
 Cidr = Annotated[str, AfterValidator(references.range_of), _text(r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$", "range of addresses")]
@@ -204,9 +238,9 @@ class Resources(Model):
 class Toleration(Model):
     """A taint that pods put up with."""
 
-    key: str
+    key: LabelKey
     """The taint's key."""
-    value: str | None = None
+    value: LabelValue | None = None
     """The taint's value; None: any."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """The taint's effect; None: all."""
@@ -215,7 +249,7 @@ class Toleration(Model):
 class Placement(Model):
     """Onto which nodes pods go."""
 
-    node_selector: dict[str, str] = {}
+    node_selector: dict[LabelKey, LabelValue] = {}
     """Labels that a node must have."""
     tolerations: list[Toleration] = []
     """Taints that do not keep the pods away."""
