@@ -37,7 +37,7 @@ def read() -> tuple[Settings, Secrets]:
     names = [name for name in settings.secret_names() if name in flat]
     secrets = Secrets({name: config.require_secret(name) for name in names}, {name: fingerprint(flat[name]) for name in names})
     refuse([*settings.lacks(settings.cures(pulumi.get_stack()), names), *wrong_key(settings, flat)])
-    if old := proxies.outdated(settings.edge.trusted_proxies, date.today()):
+    if old := proxies.outdated([*settings.edge.trusted_proxies, *settings.edge.allow_from], date.today()):
         pulumi.log.warn(old)
     return settings, secrets
 

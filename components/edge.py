@@ -14,6 +14,9 @@ from components.kube.workload import metadata
 from components.site import Secrets, Site
 from settings import edge
 
+SOLVERS, SOLVER_PORT = {"acme.cert-manager.io/http01-solver": "true"}, 8089
+"""The pods that cert-manager makes in the stack's namespace while an authority asks it, by HTTP, for proof that a host is ours."""
+
 
 class Edge(pulumi.ComponentResource):
     """The way in for people.
@@ -25,6 +28,7 @@ class Edge(pulumi.ComponentResource):
       one address that came of it, and headers that would say something else are dropped.
     - Requests are taken in whole, within limits of size and time, before the app sees them; what is over them is answered here.
     - A request that could not be handed over at all is handed to another pod. One that a pod has begun to answer never is.
+    - Where an issuer is asked for the certificate, what answers its challenges (HTTP-01) is let in as the web processes are.
     - In maintenance all routes answer 503 with a page; the app, its pods and their Services stay as they are.
 
     where: ingress
@@ -52,6 +56,8 @@ class Edge(pulumi.ComponentResource):
         names = _names(targets, site)
         secret = _certificate(name, args.certificate, names, site, secrets, authority, child)
         self.authority = authority.certificate if authority else None
+        if args.certificate.by == "issuer":
+            network.admit_to(f"{name}-challenges", COMPONENT, site, SOLVERS, peers(args, site, routed=True), [SOLVER_PORT], child)
         if args.where == "ingress":
             self.address = _ingress(name, args, targets, secret, site, child)
         else:

@@ -136,7 +136,7 @@ def proxies(args: edge.Edge, site: Site) -> dict[str, Any]:
         "annotations": dict(args.annotations) or None,
         "loadBalancerIP": args.address,
         "allocateLoadBalancerNodePorts": site.cluster.balancer_node_ports,
-        "loadBalancerSourceRanges": None if "0.0.0.0/0" in args.allow_from else list(args.allow_from),
+        "loadBalancerSourceRanges": args.allowed or None,
     }
     kubernetes: dict[str, Any] = {
         "envoyDeployment": {"replicas": args.replicas, "strategy": rolling, "pod": _said(pod), "container": container},

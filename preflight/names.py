@@ -64,7 +64,7 @@ def gateway_class(api: Api, edge: Edge) -> Iterator[Finding]:
 
 def trusted_proxies(edge: Edge, today: date) -> Iterator[Finding]:
     """Look how old the list of Cloudflare's addresses is, where it is trusted."""
-    if old := proxies.outdated(edge.trusted_proxies, today):
+    if old := proxies.outdated([*edge.trusted_proxies, *edge.allow_from], today):
         yield wrong("trusted proxies", old, "do that, and commit the file")
     elif edge.behind_cloudflare:
         yield right("trusted proxies", f"Cloudflare's addresses were looked at on {proxies.looked_at()}")

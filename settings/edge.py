@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from settings.proxies import CLOUDFLARE, Trusted, ranges
+from settings.proxies import CLOUDFLARE, Allowed, Trusted, ranges
 from settings.quantities import seconds_of
 from settings.types import (
     Bytes,
@@ -112,8 +112,8 @@ class Edge(Model):
     """The load balancer's address, where the cluster lets one be asked for; None: any."""
     annotations: dict[LabelKey, str] = {}
     """Annotations of the load balancer's Service, or of the Ingress."""
-    allow_from: list[Cidr] = Field(default=["0.0.0.0/0"], min_length=1)
-    """Who may connect to the load balancer: everybody, or a proxy's ranges."""
+    allow_from: list[Allowed] = Field(default=["0.0.0.0/0"], min_length=1)
+    """Who may connect to the load balancer: everybody, or a proxy's ranges; `cloudflare` is the list in settings/cloudflare.txt."""
     trusted_proxies: list[Trusted] = [CLOUDFLARE]
     """Proxies whose X-Forwarded-For is believed, by the gateway and by Rails (config var TRUSTED_PROXIES); `cloudflare` is the list in
     settings/cloudflare.txt. Of anybody else the address that connects counts."""
@@ -140,6 +140,11 @@ class Edge(Model):
     def trusted(self) -> list[str]:
         """The ranges of `trusted_proxies`."""
         return ranges(self.trusted_proxies)
+
+    @property
+    def allowed(self) -> list[str]:
+        """The ranges of `allow_from`; none: everybody."""
+        return [] if "0.0.0.0/0" in self.allow_from else ranges(self.allow_from)
 
     @property
     def behind_cloudflare(self) -> bool:

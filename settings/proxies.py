@@ -50,6 +50,18 @@ Trusted = Annotated[
 """A range of proxies' addresses, none so wide that clients would be in it, or the word cloudflare."""
 
 
+def _allowed(text: str) -> str:
+    return text if text == CLOUDFLARE else range_of(text)
+
+
+Allowed = Annotated[
+    str,
+    AfterValidator(_allowed),
+    WithJsonSchema({"type": "string", "pattern": "^(cloudflare|[0-9a-fA-F:.]+(/[0-9]{1,3})?)$", "x-type": "range of addresses"}),
+]
+"""A range of addresses, or the word cloudflare."""
+
+
 @cache
 def cloudflare() -> tuple[str, ...]:
     """Return Cloudflare's ranges."""
@@ -57,9 +69,9 @@ def cloudflare() -> tuple[str, ...]:
     return tuple(range_of(line) for line in lines if line and not line.startswith("#"))
 
 
-def ranges(trusted: Iterable[str]) -> list[str]:
-    """Return what is trusted as ranges alone."""
-    return [one for said in trusted for one in (cloudflare() if said == CLOUDFLARE else (said,))]
+def ranges(named: Iterable[str]) -> list[str]:
+    """Return what is trusted, or let in, as ranges alone."""
+    return [one for said in named for one in (cloudflare() if said == CLOUDFLARE else (said,))]
 
 
 def too_wide(trusted: Iterable[str]) -> str | None:
@@ -78,9 +90,9 @@ def looked_at(text: str | None = None) -> date:
     return date.fromisoformat(found.group(1))
 
 
-def outdated(trusted: Iterable[str], today: date) -> str | None:
-    """Return a sentence when the list of Cloudflare's addresses is trusted, and nobody has looked at it for MONTHS."""
-    if CLOUDFLARE not in trusted:
+def outdated(named: Iterable[str], today: date) -> str | None:
+    """Return a sentence when the list of Cloudflare's addresses is trusted or let in, and nobody has looked at it for MONTHS."""
+    if CLOUDFLARE not in named:
         return None
     days = (today - looked_at()).days
     if days <= MONTHS * 30:

@@ -57,6 +57,14 @@ def allow_in(
     return _policy(name, component, site, site.selector(component), opts, ingress=rules)
 
 
+def admit_to(
+    name: str, component: str, site: Site, selector: Mapping[str, str], peers: Sequence[Peer], ports: Ports, opts: pulumi.ResourceOptions
+) -> networking.v1.NetworkPolicy:
+    """Make a policy of `component` that lets `peers` reach `ports` of the pods with `selector`, which somebody else makes."""
+    rule = networking.v1.NetworkPolicyIngressRuleArgs(from_=list(peers), ports=_ports(ports))
+    return _policy(name, component, site, selector, opts, ingress=[rule])
+
+
 def allow_out(
     name: str,
     component: str,

@@ -195,8 +195,8 @@ READ_BY_THE_KUBELET = {"registry-login"}
 PUBLIC_SERVICES = {"mqtt-public"}
 MUTABLE_NAME = {"mqtt-tls", "elasticsearch-tls", "edge-tls"}
 """Named by the certificate that the engine makes, so the Pulumi name can not say it."""
-UNASKED = [{"switchyard.dev/client-of-loki": "true"}]
-"""Services that a stack has although nobody in it need ask them: Grafana may be off, and people ask from outside."""
+UNASKED = [{"switchyard.dev/client-of-loki": "true"}, {"acme.cert-manager.io/http01-solver": "true"}]
+"""Pods that no stack makes: Grafana, which may be off, and cert-manager's, which come and go."""
 SET_BY_PATRONI = {"role": "primary"}
 FORBIDDEN_WORDS = ("bitnami", ":latest@", "hostPath", "hostNetwork", "privileged")
 

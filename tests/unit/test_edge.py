@@ -98,6 +98,23 @@ class TestGateway:
         pod = one("EnvoyProxy", "edge", resources)["provider"]["kubernetes"]["envoyDeployment"]["pod"]
         assert pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
 
+    def test_cloudflares_addresses_are_let_in_by_one_word(self) -> None:
+        only, all_of = (
+            one("EnvoyProxy", "edge", render("trying", said(edge)))["provider"]["kubernetes"]["envoyService"]
+            for edge in ({"allow_from": ["cloudflare", "198.51.100.7"]}, {})
+        )
+        assert only["loadBalancerSourceRanges"] == [*proxies.cloudflare(), "198.51.100.7/32"]
+        assert "loadBalancerSourceRanges" not in all_of
+
+    def test_who_proves_to_an_issuer_that_a_host_is_ours_is_reached_by_this_gateway_alone(self) -> None:
+        issuer = {"by": "issuer", "annotations": {"cert-manager.io/cluster-issuer": "letsencrypt"}}
+        policy = one("NetworkPolicy", "edge-challenges", render("trying", said({"certificate": issuer})))
+        assert policy["podSelector"]["matchLabels"] == {"acme.cert-manager.io/http01-solver": "true"}
+        [rule] = policy["ingress"]
+        assert rule["ports"] == [{"port": 8089, "protocol": "TCP"}]
+        assert rule["from"] == one("NetworkPolicy", "app-web-edge")["ingress"][0]["from"]
+        assert not [each for each in made() if each.kube_name == "edge-challenges"]
+
     def test_port_80_leads_to_443_and_to_nothing_else(self) -> None:
         redirect = one("HTTPRoute", "edge-redirect")
         assert [parent["sectionName"] for parent in redirect["parentRefs"]] == ["http"]
