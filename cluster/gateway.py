@@ -16,11 +16,9 @@ from components.kube.passwords import password
 from components.kube.security import SERVER_UID
 from components.kube.workload import Pod, container, deployment, empty_dir, from_config, from_secret, metadata, service
 from components.site import Site
-from settings.gateway import CONTROLLER, CONTROLLER_NAME, GATEWAY_CLASS, GATEWAY_LABEL, PROXY_LABELS, Gateway
+from settings.gateway import CONTROLLER, CONTROLLER_NAME, GATEWAY_CLASS, GATEWAY_LABEL, LISTENERS, PROXY_LABELS, Gateway
 
 HEALTH, XDS, METRICS = 8081, 18000, 19001
-LISTENERS = (10080, 10443)
-"""Where an Envoy listens for a Gateway's ports 80 and 443: below 1024 it adds 10000."""
 CONFIGURATION, CERTIFICATES = "/config", "/certs"
 START_WITHIN_SECONDS = 120
 """Its cache holds the cluster's Services and Secrets before it is ready."""

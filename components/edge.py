@@ -6,6 +6,7 @@ import pulumi
 from pulumi_kubernetes import core, networking
 
 from components import edge_gateway
+from components.blackbox import Shown
 from components.certificates import CertificateAuthority
 from components.edge_gateway import COMPONENT, Target
 from components.kube import network
@@ -37,6 +38,8 @@ class Edge(pulumi.ComponentResource):
 
     address: pulumi.Output[str]
     """The load balancer's address or name; empty while nobody knows it."""
+    shown: Sequence[Shown]
+    """The certificates that people are shown, as the exporter looks at them; none of an Ingress, whose controller shows them."""
     authority: pulumi.Output[str] | None
     """What clients verify it with, as PEM, where the stack's own authority signed its certificate."""
 
@@ -53,6 +56,7 @@ class Edge(pulumi.ComponentResource):
         """Make the way in to `targets`; `authority` signs the certificate where it is the stack's own."""
         super().__init__("switchyard:index:Edge", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
+        self.shown: Sequence[Shown] = ()
         names = _names(targets, site)
         secret = _certificate(name, args.certificate, names, site, secrets, authority, child)
         self.authority = authority.certificate if authority else None
@@ -64,6 +68,7 @@ class Edge(pulumi.ComponentResource):
             self.address = edge_gateway.made(name, args, targets, secret, site, child)
             edge_gateway.routes(name, args, targets, site, child)
             edge_gateway.policies(name, args, targets, site, child)
+            self.shown = edge_gateway.shown(args, targets, names[0], site)
         self.register_outputs({"address": self.address})
 
 

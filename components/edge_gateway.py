@@ -7,17 +7,19 @@ from typing import Any
 
 import pulumi
 
+from components.blackbox import Elsewhere, Shown
 from components.kube import gateway, spread
 from components.kube.gateway import Filter, HttpRoute, Rule
 from components.kube.workload import LOST_NODE_SECONDS, metadata
 from components.site import Site
 from settings import edge
+from settings.gateway import EDGE, LISTENERS, proxies_service
 from settings.loader import ROOT
 from settings.nodes import written
 from settings.quantities import bytes_of
 from settings.types import Placement, Resources
 
-COMPONENT = "edge"
+COMPONENT = EDGE
 HTTP, HTTPS = 80, 443
 REDIRECT = "edge-redirect"
 ENCRYPTED = "https"
@@ -110,6 +112,24 @@ def _encrypted(said: edge.Certificate, targets: Sequence[Target], secret: pulumi
         return [_listener(ENCRYPTED, HTTPS, None, secret)]
     return [
         _listener(name, HTTPS, name, said.kept_in if number == 0 else f"{said.kept_in}-{number + 1}") for number, name in enumerate(names)
+    ]
+
+
+def shown(args: edge.Edge, targets: Sequence[Target], name: str, site: Site) -> list[Shown]:
+    """Return what the proxies show to people: a certificate for `name` and all hosts, or where an issuer is asked one for each host."""
+    proxies = Elsewhere(namespace=args.gateway_namespace, labels=owned(site), port=LISTENERS[1])
+    names = _hosts(targets) if args.certificate.by == "issuer" else []
+    return [
+        Shown(
+            # Numbered as the Secrets are that they come from.
+            component=COMPONENT if number == 1 else f"{COMPONENT}-{number}",
+            host=f"{proxies_service(site.namespace, COMPONENT)}.{args.gateway_namespace}.svc",
+            port=HTTPS,
+            server_name=host,
+            verified=args.certificate.by == "authority",
+            elsewhere=proxies,
+        )
+        for number, host in enumerate(names or [name], 1)
     ]
 
 

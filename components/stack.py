@@ -1,6 +1,6 @@
 """The product on one page: the only place that wires components together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pulumi
@@ -9,6 +9,7 @@ from pulumi_kubernetes import core, meta
 
 from components import alertmanager, grafana, ownership, prometheus
 from components.alertmanager import Alertmanager
+from components.blackbox import Shown as Certified
 from components.canary import Canary
 from components.certificates import CertificateAuthority
 from components.consumer import Consumer, mqtt_session
@@ -58,6 +59,8 @@ class Stack(pulumi.ComponentResource):
         self.canary: Endpoint | None = None
         self.asked: dict[str, Endpoint] = {}
         """Servers that tell their figures through an exporter, each with the account that it logs in with."""
+        self.shown: Sequence[Certified] = ()
+        """The certificates that people are shown."""
         self.logs: LogStore | None = None
         site = self._namespace(args, site)
         site = self._login(args.images.login, site, secrets)
@@ -71,9 +74,8 @@ class Stack(pulumi.ComponentResource):
         app = self._app(args, site, secrets, session)
         self._canary(args, site, app)
         self._grafana(args, site)
-        self._metrics(args, site, secrets)
-
         edge = self._edge(args, site, secrets)
+        self._metrics(args, site, secrets)
 
         self.outputs = {"namespace": site.namespace, "urls": app.urls, "config_secret": app.release.config_secret}
         if args.domain:
@@ -218,6 +220,7 @@ class Stack(pulumi.ComponentResource):
             targets.append(Target(name=grafana.COMPONENT, port=grafana.PORT, hosts=[args.grafana.host], streams=True))
         own = self._authority(site) if args.edge.certificate.by == "authority" else None
         made = Edge("edge", args.edge, targets, site, secrets, own, self.child)
+        self.shown = made.shown
         told: dict[str, pulumi.Input[object]] = {"host": made.address, "port": HTTPS, "server_name": server_name(targets, site)}
         return told | ({"ca": made.authority} if made.authority is not None else {})
 
@@ -260,7 +263,7 @@ class Stack(pulumi.ComponentResource):
         """Make what watches all the rest, and so is made last."""
         if args.metrics.where == "none":
             return
-        self.watched += [volumes(args), *exporters(self.asked, self.authority, args, site, self.child)]
+        self.watched += [volumes(args), *exporters(self.asked, self.shown, self.authority, args, site, self.child)]
         self.watched.append(KubeStateMetrics("kube-state-metrics", args.metrics, site, self.child).watch)
         teller = Alertmanager("alertmanager", args.alerts, site, secrets, self.child)
         self.watched.append(teller.watch)

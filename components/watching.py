@@ -1,6 +1,6 @@
 """Which exporters a stack needs: one for each server that does not tell its figures by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 
@@ -16,9 +16,17 @@ from settings.watching import jobs_redis, sidekiq_queues
 
 
 def exporters(
-    asked: Mapping[str, Endpoint], authority: CertificateAuthority | None, args: Settings, site: Site, opts: pulumi.ResourceOptions
+    asked: Mapping[str, Endpoint],
+    edge: Sequence[Shown],
+    authority: CertificateAuthority | None,
+    args: Settings,
+    site: Site,
+    opts: pulumi.ResourceOptions,
 ) -> list[Watch]:
-    """Make the exporters of the servers `asked`, by name, and of the certificates that `authority` signed; return where they tell."""
+    """Make the exporters of the servers `asked`, by name, and of the certificates that are shown; return where they tell.
+
+    `edge` is what people are shown; `authority` is the stack's own, where it has signed any of them.
+    """
     jobs = jobs_redis(args)
     made: list[Watch] = []
     for service, endpoint in asked.items():
@@ -31,8 +39,9 @@ def exporters(
             queues = sidekiq_queues(args) if service == f"redis-{jobs}" else None
             stored = args.redis[service.removeprefix("redis-")].persistent
             made.append(RedisExporter(name, endpoint, queues, args.metrics, site, opts, keeps_jobs=stored).watch)
-    if authority and (shown := listeners(args, site)):
-        made.append(CertificateExporter("blackbox-exporter", shown, authority.certificate, args.metrics, site, opts).watch)
+    if shown := [*listeners(args, site), *edge]:
+        signer = authority.certificate if authority else None
+        made.append(CertificateExporter("blackbox-exporter", shown, signer, args.metrics, site, opts).watch)
     return made
 
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from rendering import Rendered
 from settings import Settings
+from settings.gateway import EDGE, proxies_service
 
 HASHED = re.compile(r"(?P<base>.+)-(?P<digest>[0-9a-f]{10})")
 """Name of an object that is named by its content (components/kube/configuration.py)."""
@@ -34,6 +35,11 @@ class Identity:
     """The names that devices dial."""
     bases: dict[str, str]
     """Name of each object that is named by its content -> that name without the digest."""
+
+    @property
+    def proxies(self) -> str:
+        """The Service of its Gateway's proxies, whose name ends with a digest of the namespace's."""
+        return proxies_service(self.namespace, EDGE)
 
     @property
     def full_name(self) -> str:
@@ -122,7 +128,7 @@ def _pairs(left: Identity, right: Identity) -> Iterable[tuple[str, str]]:
             yield f"{_BEFORE}{re.escape(ours)}{_AFTER_HOST}", theirs
             if max(len(ours), len(theirs)) > NAME_LENGTH:
                 yield re.escape(ours[:NAME_LENGTH]), theirs[:NAME_LENGTH]
-    for ours, theirs in ((left.owner, right.owner), (left.full_name, right.full_name)):
+    for ours, theirs in ((left.owner, right.owner), (left.full_name, right.full_name), (left.proxies, right.proxies)):
         if ours != theirs:
             yield f"{_BEFORE}{re.escape(ours)}{_AFTER}", theirs
     if left.namespace != right.namespace:

@@ -1,5 +1,7 @@
 """The gateway that a cluster has once: the names that stacks and the cluster's program agree on, and what the controller is told."""
 
+import hashlib
+
 from settings.types import Count, Image, Model, Resources
 
 GATEWAY_NAMESPACE = "switchyard-gateway"
@@ -16,8 +18,18 @@ GATEWAY_LABEL = "switchyard.dev/gateway"
 """Label of a stack's namespace with the class that serves its Gateway: the controller passes over Gateways and routes anywhere else."""
 PROXY_LABELS = {"app.kubernetes.io/name": "envoy", "app.kubernetes.io/component": "proxy"}
 """Labels of every Envoy that the controller makes."""
+LISTENERS = (10080, 10443)
+"""Where an Envoy listens for a Gateway's ports 80 and 443: below 1024 it adds 10000."""
+EDGE = "edge"
+"""What every stack calls its Gateway."""
 OWNING_NAMESPACE = "gateway.envoyproxy.io/owning-gateway-namespace"
 """Label of an Envoy: the namespace of the Gateway that it serves."""
+
+
+def proxies_service(namespace: str, gateway: str) -> str:
+    """Return the Service of the proxies of a stack's Gateway, as Envoy Gateway calls it: in its own namespace, and not to be chosen."""
+    owner = f"{namespace}/{gateway}"
+    return f"envoy-{owner.replace('/', '-')[:48].removesuffix('-')}-{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
 
 
 class Gateway(Model):

@@ -22,7 +22,7 @@ def exporters(settings: "Settings") -> dict[str, list[Resources]]:
             made[f"redis-{name}-exporter"] = [metrics.exporters, *([metrics.sidekiq] if name == jobs else [])]
     if settings.elasticsearch.where != "none":
         made["elasticsearch-exporter"] = [metrics.exporters]
-    if "cluster" in (settings.mqtt.where, settings.elasticsearch.where):
+    if "cluster" in (settings.mqtt.where, settings.elasticsearch.where) or (settings.edge.where == "gateway" and settings.web):
         made["blackbox-exporter"] = [metrics.exporters]
     return made
 

@@ -16,7 +16,7 @@ from tests.unit.test_contract import STACKS, rendered
 
 BARE: dict[str, Any] = {
     "tier": "sandbox",
-    **{service: {"where": "none"} for service in ("postgres", "mqtt", "elasticsearch", "logs", "grafana", "consumer", "canary")},
+    **{service: {"where": "none"} for service in ("postgres", "mqtt", "elasticsearch", "logs", "grafana", "consumer", "canary", "edge")},
     "redis": {"jobs": {"where": "none"}},
     "sidekiq": {"alerts": None},
     "app": {"config": {"REDIS_URL": "redis://127.0.0.1:6379/0"}},

@@ -1,5 +1,6 @@
 """Exporters: they know a server by its endpoint, verify it as the app does, and tell no password to whoever reads a pod."""
 
+import hashlib
 import json
 import runpy
 import subprocess
@@ -14,6 +15,7 @@ from components.blackbox import Shown, blackbox
 from components.endpoints import Endpoint
 from components.exporters import FILES, MASKED, elasticsearch_command, postgres_uri, redis_address, with_password
 from settings import SettingsError, resolve
+from settings.gateway import proxies_service
 from settings.watching import exporters, jobs_redis, sidekiq_queues
 from tests.unit.rendering import SENTINEL
 from tests.unit.test_contract import rendered, templates
@@ -72,15 +74,60 @@ def test_certificates_are_verified_by_name_against_the_stacks_authority() -> Non
     assert (name, module["tcp"]["tls_config"]) == ("mqtt", {"ca_file": "/etc/exporter/ca.pem", "server_name": "mqtt.x.svc"})
 
 
+def blackbox_of(stack: str) -> dict[str, Any]:
+    """The modules by which a stack's certificates are looked at."""
+    [said] = [one.inputs["data"] for one in rendered(stack).of("ConfigMap") if "blackbox.yml" in one.inputs["data"]]
+    return yaml.safe_load(said["blackbox.yml"])["modules"]
+
+
+def test_the_service_of_a_gateways_proxies_is_called_as_its_controller_calls_it() -> None:
+    # From Envoy Gateway's own tests.
+    assert proxies_service("default", "eg") == "envoy-default-eg-e41e7b31"
+    assert proxies_service("a" * 47, "edge").startswith(f"envoy-{'a' * 47}-") and len(proxies_service("a" * 60, "edge")) == 63
+
+
 class TestWhichThereAre:
     def test_one_for_each_server_that_is_used_wherever_it_runs(self) -> None:
         for name in ("everything", "watched-outside"):
             made = {pod.component for pod in templates(rendered(name)) if pod.component.endswith(("-exporter", "-metrics"))}
             assert made == set(exporters(rendered(name).settings)) >= set(EXPORTERS)
 
-    def test_certificates_are_looked_at_where_the_stack_made_them(self) -> None:
-        assert "blackbox-exporter" in exporters(rendered("everything").settings)
-        assert "blackbox-exporter" not in exporters(rendered("watched-outside").settings)
+    def test_certificates_are_looked_at_where_the_stack_shows_any(self) -> None:
+        outside = rendered("watched-outside").settings
+        for name, edge in (("everything", "gateway"), ("watched-outside", "gateway"), ("watched-outside", "none")):
+            found = rendered(name).settings
+            found = found.model_copy(update={"edge": found.edge.model_copy(update={"where": edge})})
+            assert ("blackbox-exporter" in exporters(found)) is (edge == "gateway")
+        assert outside.mqtt.where == outside.elasticsearch.where == "external"
+
+    def test_what_people_are_shown_is_dialled_past_the_load_balancer_and_by_each_name_that_has_a_certificate(self) -> None:
+        found = blackbox_of("everything")
+        assert {name: module["tcp"]["tls_config"] for name, module in found.items() if name.startswith("edge")} == {
+            "edge": {"insecure_skip_verify": True, "server_name": "everything.example"},
+            "edge-2": {"insecure_skip_verify": True, "server_name": "admin.everything.example"},
+            "edge-3": {"insecure_skip_verify": True, "server_name": "figures.everything.example"},
+        }
+        params = [one["params"] for one in pod_jobs(rendered("everything").resources) if one["job_name"].startswith("certificates/edge-2")]
+        # As Envoy Gateway 1.9.1 calls the Service of that Gateway's proxies.
+        digits = hashlib.sha256(b"lamp-everything/edge").hexdigest()[:8]
+        assert params == [{"module": ["edge-2"], "target": [f"envoy-lamp-everything-edge-{digits}.switchyard-gateway.svc:443"]}]
+
+    def test_what_the_stack_has_signed_is_verified_also_where_it_has_signed_nothing_else(self) -> None:
+        for name in ("watched-outside", "sandbox"):
+            assert blackbox_of(name)["edge"]["tcp"]["tls_config"] == {
+                "ca_file": "/etc/exporter/ca.pem",
+                "server_name": f"edge.lamp-{name}.svc",
+            }
+
+    def test_the_exporter_reaches_the_proxies_of_its_own_stack_alone(self) -> None:
+        [policy] = [
+            one.inputs["spec"] for one in rendered("everything").of("NetworkPolicy") if one.kube_name == "blackbox-exporter-dials-edge"
+        ]
+        [rule] = policy["egress"]
+        assert rule["ports"] == [{"port": 10443, "protocol": "TCP"}]
+        [peer] = rule["to"]
+        assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "switchyard-gateway"}
+        assert peer["podSelector"]["matchLabels"]["gateway.envoyproxy.io/owning-gateway-namespace"] == "lamp-everything"
 
     def test_sidekiqs_figures_are_read_where_it_keeps_its_jobs(self) -> None:
         pods = {pod.component: [one["name"] for one in pod.containers] for pod in templates(rendered("everything"))}
