@@ -85,8 +85,6 @@ def _repository(search: Elasticsearch) -> Iterator[Problem]:
         yield Problem(
             (*path, "s3"), "expected access_key and secret_key, the names of two secrets: the nodes have no identity of their own"
         )
-    elif repository.bucket and not repository.bucket.ranges:
-        yield Problem((*path, "s3", "ranges"), "expected at least one range of addresses, or the nodes could not reach the bucket")
     if repository.type == "fs" and search.members > 1:
         reason = (
             f"{search.members} nodes write one repository together, and a volume belongs to the pod of one: say type: s3 and a bucket, or "

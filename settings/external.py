@@ -36,9 +36,7 @@ def _said(service: Path, said: External) -> Iterator[Problem]:
     if said.ca is not None and not said.tls.startswith("verify-"):
         reason = "would never look at ca: say verify-full, or verify-ca where the certificate has another name"
         yield Problem((*path, "tls"), reason, said.tls, ((*path, "ca"),))
-    if not said.ranges:
-        yield Problem((*path, "ranges"), "expected at least one range of addresses, or the app could not reach the service")
-    elif is_address(said.host) and not within(said.host, said.ranges):
+    if is_address(said.host) and not within(said.host, said.ranges):
         reason = f"the app could not reach it: it is in none of the ranges under {'.'.join(map(str, path))}.ranges"
         yield Problem((*path, "host"), reason, said.host, ((*path, "ranges"),))
     if service[0] == "redis" and said.database and not said.database.isdecimal():

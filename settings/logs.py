@@ -140,8 +140,6 @@ def _store(logs: Logs) -> Iterator[Problem]:
         yield Problem(("logs", "storage"), "needs s3: {bucket, endpoint, access_key, secret_key}", logs.storage, reads)
     elif logs.s3 and (logs.s3.access_key is None) != (logs.s3.secret_key is None):
         yield Problem(("logs", "s3"), "expected both access_key and secret_key, or neither where the pod has an identity of its own")
-    if logs.s3 and not logs.s3.ranges:
-        yield Problem(("logs", "s3", "ranges"), "expected at least one range of addresses, or Loki could not reach the store")
 
 
 def _room(logs: Logs) -> Iterator[Problem]:

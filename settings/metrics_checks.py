@@ -16,10 +16,6 @@ def problems(settings: "Settings") -> Iterator[Problem]:
     metrics = settings.metrics
     if metrics.where == "none":
         return
-    if metrics.kubelet and not metrics.kubelet_ranges:
-        # A policy that names no address names all of them.
-        reason = "expected at least one range of addresses: those of the nodes, whose kubelets are asked"
-        yield Problem(("metrics", "kubelet_ranges"), reason, reads=(("metrics", "kubelet"),))
     yield from _memory(metrics)
     kept, volume = bytes_of(metrics.retention_size), bytes_of(metrics.volume.size)
     room = int(volume * LARGEST_SHARE)

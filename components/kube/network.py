@@ -52,17 +52,16 @@ def allow_in(
     name: str, component: str, site: Site, peers: Sequence[Peer], ports: Ports, opts: pulumi.ResourceOptions
 ) -> networking.v1.NetworkPolicy:
     """Make a policy that lets `peers` reach `ports` of the component's pods; of neither none."""
-    # To Kubernetes a rule without peers is for everybody, and one without ports for all of them.
-    rules = [networking.v1.NetworkPolicyIngressRuleArgs(from_=list(peers), ports=_ports(ports))] if peers and ports else []
-    return _policy(name, component, site, site.selector(component), opts, ingress=rules)
+    return admit_to(name, component, site, site.selector(component), peers, ports, opts)
 
 
 def admit_to(
     name: str, component: str, site: Site, selector: Mapping[str, str], peers: Sequence[Peer], ports: Ports, opts: pulumi.ResourceOptions
 ) -> networking.v1.NetworkPolicy:
-    """Make a policy of `component` that lets `peers` reach `ports` of the pods with `selector`, which somebody else makes."""
-    rule = networking.v1.NetworkPolicyIngressRuleArgs(from_=list(peers), ports=_ports(ports))
-    return _policy(name, component, site, selector, opts, ingress=[rule])
+    """Make a policy of `component` that lets `peers` reach `ports` of the pods with `selector`, which somebody else may have made."""
+    # To Kubernetes a rule without peers is for everybody, and one without ports for all of them.
+    rules = [networking.v1.NetworkPolicyIngressRuleArgs(from_=list(peers), ports=_ports(ports))] if peers and ports else []
+    return _policy(name, component, site, selector, opts, ingress=rules)
 
 
 def allow_out(

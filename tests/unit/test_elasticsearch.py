@@ -106,7 +106,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"snapshots": {"repository": {"type": "s3", "s3": BUCKET | {"ranges": []}}}},
-        "elasticsearch.snapshots.repository.s3.ranges: expected at least one range of addresses, or the nodes could not reach the bucket",
+        "elasticsearch.snapshots.repository.s3.ranges: expected a list of at least 1 item, not 0",
     ),
 ]
 

@@ -55,7 +55,7 @@ class TestTheDisk:
 
     def test_kubelets_at_no_address_are_refused_because_a_policy_would_take_that_for_all(self) -> None:
         [said] = refusal({"kubelet": True, "kubelet_ranges": []})
-        assert "metrics.kubelet_ranges: expected at least one range of addresses" in said
+        assert "metrics.kubelet_ranges: expected a list of at least 1 item" in said
 
     def test_what_is_off_is_not_checked(self) -> None:
         assert resolve("x", {**SAID, "metrics": {"where": "none", "retention": "3000d"}})

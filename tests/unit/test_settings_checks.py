@@ -191,7 +191,7 @@ PAIRS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         "an external service behind no range",
         {"postgres": external(ranges=[])},
         {"postgres": external(ranges=["10.0.0.0/8"])},
-        "postgres.external.ranges: expected at least one range of addresses, or the app could not reach the service",
+        "postgres.external.ranges: expected a list of at least 1 item, not 0",
     ),
     (
         "an external address outside its ranges",
