@@ -16,9 +16,9 @@ from components.kube.passwords import password
 from components.kube.security import SERVER_UID
 from components.kube.workload import Pod, container, deployment, empty_dir, from_config, from_secret, metadata, service
 from components.site import Site
-from settings.gateway import CONTROLLER, CONTROLLER_NAME, GATEWAY_CLASS, GATEWAY_LABEL, LISTENERS, PROXY_LABELS, Gateway
+from settings.gateway import CONTROLLER, CONTROLLER_NAME, GATEWAY_CLASS, GATEWAY_LABEL, LISTENERS, METRICS, PROXY_LABELS, Gateway
 
-HEALTH, XDS, METRICS = 8081, 18000, 19001
+HEALTH, XDS = 8081, 18000
 CONFIGURATION, CERTIFICATES = "/config", "/certs"
 START_WITHIN_SECONDS = 120
 """Its cache holds the cluster's Services and Secrets before it is ready."""
@@ -207,16 +207,17 @@ def _pod(args: Gateway, config: str, certificate: pulumi.Output[str], site: Site
 
 
 def _policies(name: str, site: Site, opts: pulumi.ResourceOptions) -> None:
-    """Let the controller reach the API server, and Envoys the controller and the stacks; anybody may knock at an Envoy."""
+    """Let the controller reach the API server, Envoys the controller and stacks, and stacks hear of it; anybody may knock at an Envoy."""
     network.to_api_server(name, CONTROLLER, site, opts)
     network.allow_in(f"{name}-proxies-in", CONTROLLER, site, [network.pods(PROXY_LABELS)], [XDS], opts)
+    served = {GATEWAY_LABEL: GATEWAY_CLASS}
+    watchers = [network.labelled_namespaces(served, {"app.kubernetes.io/component": "prometheus"})]
+    network.allow_in(f"{name}-metrics-in", CONTROLLER, site, watchers, [METRICS], opts)
     controller = [network.pods(site.selector(CONTROLLER))]
     network.allow_out(f"{name}-proxies-out", "proxy", site, PROXY_LABELS, controller, [XDS], opts)
     network.admit_everybody(f"{name}-public", "proxy", site, PROXY_LABELS, LISTENERS, opts)
     # Each stack lets in the Envoys of its own Gateway, and no others.
-    network.allow_out(
-        f"{name}-stacks-out", "proxy", site, PROXY_LABELS, [network.labelled_namespaces({GATEWAY_LABEL: GATEWAY_CLASS})], None, opts
-    )
+    network.allow_out(f"{name}-stacks-out", "proxy", site, PROXY_LABELS, [network.labelled_namespaces(served)], None, opts)
 
 
 def _class(args: Gateway, site: Site, opts: pulumi.ResourceOptions) -> None:

@@ -13,6 +13,7 @@ from components.kube import network
 from components.kube.configuration import digest
 from components.kube.workload import metadata
 from components.site import Secrets, Site
+from components.watch import Watch
 from settings import edge
 
 SOLVERS, SOLVER_PORT = {"acme.cert-manager.io/http01-solver": "true"}, 8089
@@ -38,6 +39,7 @@ class Edge(pulumi.ComponentResource):
 
     address: pulumi.Output[str]
     """The load balancer's address or name; empty while nobody knows it."""
+    watch: Watch
     shown: Sequence[Shown]
     """The certificates that people are shown, as the exporter looks at them; none of an Ingress, whose controller shows them."""
     authority: pulumi.Output[str] | None
@@ -57,6 +59,7 @@ class Edge(pulumi.ComponentResource):
         super().__init__("switchyard:index:Edge", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         self.shown: Sequence[Shown] = ()
+        self.watch = Watch()
         names = _names(targets, site)
         secret = _certificate(name, args.certificate, names, site, secrets, authority, child)
         self.authority = authority.certificate if authority else None
@@ -68,6 +71,7 @@ class Edge(pulumi.ComponentResource):
             self.address = edge_gateway.made(name, args, targets, secret, site, child)
             edge_gateway.routes(name, args, targets, site, child)
             edge_gateway.policies(name, args, targets, site, child)
+            self.watch = edge_gateway.controller(args)
             self.shown = edge_gateway.shown(args, targets, names[0], site)
         self.register_outputs({"address": self.address})
 

@@ -12,8 +12,9 @@ from components.kube import gateway, spread
 from components.kube.gateway import Filter, HttpRoute, Rule
 from components.kube.workload import LOST_NODE_SECONDS, metadata
 from components.site import Site
+from components.watch import Scrape, Watch, fact, rules
 from settings import edge
-from settings.gateway import EDGE, LISTENERS, proxies_service
+from settings.gateway import CONTROLLER, EDGE, GATEWAY_CLASS, LISTENERS, METRICS, proxies_service
 from settings.loader import ROOT
 from settings.nodes import written
 from settings.quantities import bytes_of
@@ -113,6 +114,16 @@ def _encrypted(said: edge.Certificate, targets: Sequence[Target], secret: pulumi
     return [
         _listener(name, HTTPS, name, said.kept_in if number == 0 else f"{said.kept_in}-{number + 1}") for number, name in enumerate(names)
     ]
+
+
+def controller(args: edge.Edge) -> Watch:
+    """Return how it is told that the cluster's controller is there: of its metrics, which are about every stack, none is kept."""
+    if args.class_name != GATEWAY_CLASS:
+        # Somebody else's: what it tells, and to whom, is not known.
+        return Watch()
+    alone = {"source_labels": ["__name__"], "regex": "process_start_time_seconds", "action": "keep"}
+    asked = Scrape(job="gateway", component=CONTROLLER, port=METRICS, namespace=args.gateway_namespace, relabel=(alone,))
+    return Watch(rules=rules("gateway"), scrapes=(asked,), expectations=(fact("switchyard:gateway", CONTROLLER),))
 
 
 def shown(args: edge.Edge, targets: Sequence[Target], name: str, site: Site) -> list[Shown]:

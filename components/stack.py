@@ -221,6 +221,7 @@ class Stack(pulumi.ComponentResource):
         own = self._authority(site) if args.edge.certificate.by == "authority" else None
         made = Edge("edge", args.edge, targets, site, secrets, own, self.child)
         self.shown = made.shown
+        self.watched.append(made.watch)
         told: dict[str, pulumi.Input[object]] = {"host": made.address, "port": HTTPS, "server_name": server_name(targets, site)}
         return told | ({"ca": made.authority} if made.authority is not None else {})
 

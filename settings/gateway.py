@@ -20,6 +20,8 @@ PROXY_LABELS = {"app.kubernetes.io/name": "envoy", "app.kubernetes.io/component"
 """Labels of every Envoy that the controller makes."""
 LISTENERS = (10080, 10443)
 """Where an Envoy listens for a Gateway's ports 80 and 443: below 1024 it adds 10000."""
+METRICS = 19001
+"""Where each controller tells its own metrics."""
 EDGE = "edge"
 """What every stack calls its Gateway."""
 OWNING_NAMESPACE = "gateway.envoyproxy.io/owning-gateway-namespace"

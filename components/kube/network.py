@@ -88,9 +88,12 @@ def admit_everybody(
     return _policy(name, component, site, selector, opts, ingress=[rule])
 
 
-def labelled_namespaces(labels: Mapping[str, str]) -> Peer:
-    """Return all pods of the namespaces with `labels`."""
-    return Peer(namespace_selector=meta.v1.LabelSelectorArgs(match_labels=dict(labels)))
+def labelled_namespaces(labels: Mapping[str, str], pods: Mapping[str, str] | None = None) -> Peer:
+    """Return the pods of the namespaces with `labels`: those with the labels `pods`, or all."""
+    return Peer(
+        namespace_selector=meta.v1.LabelSelectorArgs(match_labels=dict(labels)),
+        pod_selector=meta.v1.LabelSelectorArgs(match_labels=dict(pods)) if pods else None,
+    )
 
 
 def admit_clients(name: str, component: str, site: Site, ports: Ports, opts: pulumi.ResourceOptions) -> None:

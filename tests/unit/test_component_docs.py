@@ -22,7 +22,7 @@ PAGES = {
     "edge": (),
     "elasticsearch": ("elasticsearch", "elasticsearch-exporter"),
     "exporters": ("certificates",),
-    "gateway": (),
+    "gateway": ("gateway",),
     "grafana": (),
     "loki": ("loki",),
     "mqtt": ("mqtt",),

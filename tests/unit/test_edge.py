@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -176,6 +177,29 @@ class TestGateway:
         settings = said({"routes": {"web": {}}}, web={"inner": {"command": ["bin/inner"]}}, postgres={"max_connections": 300})
         names = [each.kube_name for each in render("trying", settings) if each.kind == "NetworkPolicy"]
         assert "app-web-edge" in names and "app-inner-edge" not in names
+
+
+class TestWatched:
+    WATCHED: ClassVar[dict[str, Any]] = {"metrics": {"where": "cluster"}}
+
+    @staticmethod
+    def files(**edge: Any) -> dict[str, str]:
+        resources = render("trying", said(edge, **TestWatched.WATCHED))
+        [data] = [each.inputs["data"] for each in resources if each.kind == "ConfigMap" and "expectations.yml" in each.inputs["data"]]
+        return data
+
+    def test_the_clusters_controller_is_asked_whether_it_is_there_and_nothing_else_is_kept(self) -> None:
+        files = self.files()
+        [job] = [each for each in yaml.safe_load(files["prometheus.yml"])["scrape_configs"] if each["job_name"].startswith("gateway/")]
+        [place] = job["dns_sd_configs"]
+        assert (place["names"], place["port"]) == (["envoy-gateway.switchyard-gateway.svc"], 19001)
+        assert [(each["action"], each["regex"]) for each in job["metric_relabel_configs"]] == [("keep", "process_start_time_seconds")]
+        assert "switchyard:gateway" in files["expectations.yml"] and "alerts-gateway.yml" in files
+
+    def test_of_a_controller_that_is_somebody_elses_nothing_is_known(self) -> None:
+        files = self.files(class_name="others")
+        assert "switchyard:gateway" not in files["expectations.yml"] and "alerts-gateway.yml" not in files
+        assert "component: edge" in files["expectations.yml"], "its certificate is looked at all the same"
 
 
 class TestMaintenance:

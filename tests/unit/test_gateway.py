@@ -100,6 +100,17 @@ class TestRights:
 
 
 class TestPackets:
+    def test_its_metrics_are_asked_for_by_the_prometheus_of_stacks_that_it_serves_and_by_nobody_else(self) -> None:
+        [policy] = [found.inputs["spec"] for found in of("NetworkPolicy", "edge") if found.kube_name == "gateway-metrics-in"]
+        [rule] = policy["ingress"]
+        assert rule["ports"] == [{"port": 19001, "protocol": "TCP"}]
+        assert rule["from"] == [
+            {
+                "namespaceSelector": {"matchLabels": {"switchyard.dev/gateway": "switchyard"}},
+                "podSelector": {"matchLabels": {"app.kubernetes.io/component": "prometheus"}},
+            }
+        ]
+
     def test_envoys_dial_the_controller_and_stacks_with_a_gateway_and_nobody_else(self) -> None:
         out = [found.inputs["spec"] for found in of("NetworkPolicy", "edge") if found.inputs["spec"].get("egress")]
         own = [spec for spec in out if spec["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name") == "envoy"]
