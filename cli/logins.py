@@ -11,6 +11,7 @@ from cli.environment import users
 from cli.errors import FailedError
 from cli.kubectl import Kubectl
 from settings import Settings
+from tools.errors import UserError
 from tools.paths import ROOT
 from tools.progress import Progress
 
@@ -54,7 +55,7 @@ class Login:
 
 
 def of_config(said: Settings, service: tuple[str, ...], config: Mapping[str, str]) -> Login:
-    """Return the login at a service that the config vars `config` have."""
+    """Return the login at a service that the config vars `config` have; UserError when they have none."""
     kind = service[0]
     if kind == "postgres":
         name, members, var = "postgres", said.postgres.members, said.postgres.config_var
@@ -64,6 +65,8 @@ def of_config(said: Settings, service: tuple[str, ...], config: Mapping[str, str
         name, members, var = "mqtt", said.mqtt.members, said.mqtt.management_var
     else:
         name, members, var = "elasticsearch", said.elasticsearch.members, said.elasticsearch.config_var
+    if var not in config:
+        raise UserError(f"the app that runs was not given {var} yet: bring the stack up first, and then rotate {'.'.join(service)}")
     parts = urlsplit(config[var])
     return Login(name, members, unquote(parts.username or ""), unquote(parts.password or ""), parts.path.strip("/"))
 
@@ -90,7 +93,8 @@ def _container(service: str) -> str:
 def _scripts(login: Login) -> tuple[str, str, tuple[str, ...]]:
     """Return a shell script that logs in with the password that it reads, what it says then, and what it says when it is refused."""
     if login.service == "postgres":
-        address = f"host=postgres user={login.user} dbname={login.database} connect_timeout=5"
+        # Each member by itself: the Service leads to the primary alone.
+        address = f"host=127.0.0.1 user={login.user} dbname={login.database} connect_timeout=5"
         script = f'PGPASSWORD=$(cat) psql -X -w -A -t -d "{address}" -c "SELECT 41 + 1"'
         return script, "42", ("password authentication failed", "is not permitted to log in")
     if login.service.startswith("redis-"):

@@ -1,9 +1,10 @@
 """`sy rotate`: other passwords for a stack's own servers, while they and the app go on."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -38,7 +39,8 @@ def command(services: tuple[str, ...], name: str, yes: bool) -> None:
     In two steps, both written into Pulumi.STACK.yaml. First the running servers take the next generation beside the one before
     (`rotation`), and the app and all others are given it. Once no pod is left that has the one before, that is refused (`revoked`); what
     is still logged in with it is cut off by Postgres and the broker. Interrupted or failed, the same command goes on from there, and
-    until then both generations are let in. Devices' accounts are not touched.
+    until then both generations are let in; what it says at the end tells a rotation that was only ended from one that made other
+    passwords. Devices' accounts are not touched.
 
     \b
     ./sy rotate                                what there is
@@ -53,23 +55,37 @@ def command(services: tuple[str, ...], name: str, yes: bool) -> None:
         progress.close()
         console.table([("service", "generation", "also let in"), *_rows(stack)])
         return
-    before = existing(name, progress).config_values()
+    old = logins_of(stack, chosen, existing(name, progress).config_values())
     with _saying(name):
         raise_rotation(stack, chosen)
         target = _bring(name, progress, yes=yes)
-    wait_gone(target.reached(), progress)
+    wait_gone(target.reached(), str(target.outputs()["config_secret"]), progress)
     with _saying(name):
         revoke(Stack.open(name), chosen)
         target = _bring(name, progress, yes=True)
-    old = [logins.of_config(stack.settings, service, before) for service in chosen]
-    now = target.config_values()
-    # Taken up again after the app had been given the next generation, there is nothing left to try.
-    changed = [login for service, login in zip(chosen, old, strict=True) if logins.of_config(stack.settings, service, now) != login]
-    logins.wait_refused(changed, target.reached(), progress)
+    now = logins_of(stack, chosen, target.config_values())
+    changed = {service: login for service, login in old.items() if now[service] != login}
+    logins.wait_refused(list(changed.values()), target.reached(), progress)
     progress.close()
-    console.heading(f"Stack {name} uses other passwords, and those before are refused")
+    console.heading(f"Stack {name}: the passwords of before are revoked")
     console.table(row for row in _rows(Stack.open(name)) if row[0] in {".".join(service) for service in chosen})
-    console.note(f"commit Pulumi.{name}.yaml")
+    if ended := [".".join(service) for service in chosen if service not in changed]:
+        console.warning(unchanged(ended, name))
+    console.note(f"commit Pulumi.{name}.yaml, and push it before anything else brings the stack up: else that takes the rotation back")
+
+
+def logins_of(stack: Stack, services: list[Service], config: Mapping[str, str]) -> dict[Service, logins.Login]:
+    """Return the app's login at each service; UserError where the app was never given one."""
+    return {service: logins.of_config(stack.settings, service, config) for service in services}
+
+
+def unchanged(services: list[str], stack: str) -> str:
+    """Return what is to be said of services whose next generation was in use before the command began: an earlier one was ended."""
+    names = " ".join(services)
+    return (
+        f"{', '.join(services)}: the app has the passwords that it had when this began. A rotation that was begun earlier was ended, and "
+        f"nobody tried whether the ones before that are refused. For passwords that nobody has seen: ./sy rotate {names} -s {stack}"
+    )
 
 
 def raise_rotation(stack: Stack, services: list[Service]) -> None:
@@ -86,10 +102,10 @@ def revoke(stack: Stack, services: list[Service]) -> None:
         _write(stack.name, (*service, "revoked"), rotation.services(stack.settings)[service].rotation - 1)
 
 
-def wait_gone(kubectl: Kubectl, progress: Progress) -> None:
-    """Wait until no pod is left that is being ended, and may still need the login of before."""
+def wait_gone(kubectl: Kubectl, config: str, progress: Progress) -> None:
+    """Wait until no pod is left that may still need the login of before; the app's of now are in the Secret `config`."""
     deadline = time.monotonic() + GONE_SECONDS
-    while leaving := [str(pod["metadata"]["name"]) for pod in kubectl.get("pods")["items"] if pod["metadata"].get("deletionTimestamp")]:
+    while leaving := holding(kubectl.get("pods")["items"], config):
         with progress.step(f"waiting for {', '.join(leaving[:3])} to end"):
             if time.monotonic() > deadline:
                 raise FailedError(
@@ -97,6 +113,25 @@ def wait_gone(kubectl: Kubectl, progress: Progress) -> None:
                     "Look with ./sy kubectl get pods, and run the same command again"
                 )
             time.sleep(POLL_SECONDS)
+
+
+def holding(pods: Iterable[Mapping[str, Any]], config: str) -> list[str]:
+    """Return the pods that may still use the login of before.
+
+    Those are the ones that are being ended, and those that run with another Secret of config vars than `config`: a schedule's Job that
+    began before does.
+    """
+    kept = config.rpartition("-")[0]
+
+    def before(pod: Mapping[str, Any]) -> bool:
+        if pod["metadata"].get("deletionTimestamp"):
+            return True
+        sources = [one for part in pod["spec"]["containers"] for one in part.get("envFrom") or []]
+        names = [str(one["secretRef"]["name"]) for one in sources if "secretRef" in one]
+        ended = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+        return not ended and any(name.rpartition("-")[0] == kept and name != config for name in names)
+
+    return [str(pod["metadata"]["name"]) for pod in pods if before(pod)]
 
 
 def _named(services: tuple[str, ...], known: dict[str, Service]) -> list[str]:

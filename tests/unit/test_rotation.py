@@ -69,6 +69,56 @@ class TestCommand:
         login = logins.of_config(trial().settings, ("postgres",), config)
         assert (login.service, login.user, login.password, login.database) == ("postgres", "lamp_2", "p@ss", "lamp")
 
+    def test_a_service_that_the_running_app_was_not_given_yet_is_refused_before_anything_is_written(self, trial):
+        with pytest.raises(UserError, match=r"was not given DATABASE_URL yet: bring the stack up first, and then rotate postgres"):
+            logins.of_config(trial().settings, ("postgres",), {"REDIS_URL": "redis://default:a@redis-jobs:6379/0"})
+
+    def test_each_member_of_postgres_is_asked_by_itself(self):
+        script, *_ = logins._scripts(logins.Login("postgres", 3, "lamp", "the-password", "lamp"))
+        assert "host=127.0.0.1 " in script
+
+    def test_nothing_is_revoked_while_a_pod_is_left_that_was_given_the_login_of_before(self):
+        def pod(name, config, phase="Running", **about):
+            container = {"envFrom": [{"secretRef": {"name": config}}, {"secretRef": {"name": "theirs"}}]}
+            return {"metadata": {"name": name, **about}, "spec": {"containers": [container]}, "status": {"phase": phase}}
+
+        pods = [
+            pod("web-new", "app-config-2222222222"),
+            pod("web-old", "app-config-1111111111", deletionTimestamp="2026-11-23T06:00:00Z"),
+            pod("nightly-old", "app-config-1111111111"),
+            pod("nightly-done", "app-config-1111111111", phase="Succeeded"),
+            {"metadata": {"name": "postgres-0"}, "spec": {"containers": [{}]}, "status": {"phase": "Running"}},
+        ]
+        assert rotate.holding(pods, "app-config-2222222222") == ["web-old", "nightly-old"]
+
+    @pytest.mark.parametrize(("in_use", "told"), [(1, False), (2, True)])
+    def test_who_only_ended_a_rotation_is_told_that_the_passwords_are_those_of_before(self, trial, monkeypatch, capsys, in_use, told):
+        class Reached:
+            def __init__(self, generation):
+                self.generation = generation
+
+            def config_values(self):
+                return {"REDIS_URL": f"redis://default:generation-{self.generation}@redis-jobs:6379/0"}
+
+            def outputs(self):
+                return {"config_secret": "app-config-2222222222"}
+
+            def reached(self):
+                return self
+
+            def get(self, _kind):
+                return {"items": []}
+
+        monkeypatch.setattr(rotate, "existing", lambda *_: Reached(in_use))
+        monkeypatch.setattr(rotate, "_bring", lambda *_, **__: Reached(2))
+        monkeypatch.setattr(Stack, "open", lambda _name: trial())
+        tried = []
+        monkeypatch.setattr(logins, "wait_refused", lambda those, *_: tried.extend(one.password for one in those))
+        rotate.command.callback(services=("redis.jobs",), name="trial", yes=True)
+        assert tried == ([] if told else ["generation-1"])
+        assert ("For passwords that nobody has seen: ./sy rotate redis.jobs -s trial" in capsys.readouterr().err) is told
+        assert trial().settings.redis["jobs"].accepted == [2]
+
     @pytest.mark.parametrize("service", ["postgres", "redis-jobs", "mqtt", "elasticsearch"])
     def test_a_password_is_never_an_argument(self, service):
         script, *_ = logins._scripts(logins.Login(service, 1, "user", "the-password", "lamp"))
