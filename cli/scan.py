@@ -16,6 +16,7 @@ from cli.render import rendered, text
 from preflight.server import OLDEST
 from rendering.resources import Manifest
 from reports import scan
+from reports.subject import APP_LABEL
 from settings import SettingsError
 from tools import checkov, toolchain
 from tools.errors import UserError
@@ -84,8 +85,13 @@ def scanned(objects: Sequence[Manifest], explained: Sequence[scan.Explanation], 
             findings = [*scan.of_checkov(_checkov(ours, folder)), *scan.of_kube_score(_kube_score(theirs, folder))]
         except ValueError as error:
             raise SettingsError([str(error)]) from None
-    workloads = [scan.lasting(one["kind"], one["metadata"]["name"]) for one in pinned if one["kind"] in scan.WORKLOADS]
-    return scan.judge(findings, workloads, explained)
+    kept = [one for one in pinned if one["kind"] in scan.WORKLOADS]
+    app = {_called(one) for one in kept if APP_LABEL in (_template(one).get("metadata", {}).get("labels") or {})}
+    return scan.judge(findings, [_called(one) for one in kept], explained, app)
+
+
+def _called(manifest: Manifest) -> str:
+    return scan.lasting(manifest["kind"], manifest["metadata"]["name"])
 
 
 def _checkov(program: Path, folder: str) -> Any:
@@ -115,12 +121,17 @@ def _answer(argv: list[str], folder: str, env: dict[str, str]) -> Any:
 def _pinned(manifest: Manifest) -> Manifest:
     """Return a manifest whose images all have a digest."""
     copy: Manifest = json.loads(json.dumps(manifest))
-    spec: Any = copy.get("spec") or {}
-    if copy["kind"] == "CronJob":
-        spec = spec["jobTemplate"]["spec"]
-    pod: dict[str, list[dict[str, Any]]] = spec.get("template", {}).get("spec", {}) if copy["kind"] in scan.WORKLOADS else {}
+    pod: dict[str, list[dict[str, Any]]] = _template(copy).get("spec", {})
     for container in [*pod.get("containers", []), *(pod.get("initContainers") or [])]:
         if "@" not in container["image"]:
             repository, _, tag = container["image"].rpartition(":")
             container["image"] = f"{repository if '/' not in tag else container['image']}{STAND_IN}"
     return copy
+
+
+def _template(manifest: Manifest) -> dict[str, Any]:
+    """Return the template of a workload's pods; empty of anything else."""
+    if manifest["kind"] not in scan.WORKLOADS:
+        return {}
+    spec: dict[str, Any] = manifest.get("spec") or {}
+    return (spec["jobTemplate"]["spec"] if manifest["kind"] == "CronJob" else spec)["template"]

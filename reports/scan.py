@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,6 +16,8 @@ from settings.reading import no_yaml
 FILE = "scan.yaml"
 CHECKOV, KUBE_SCORE = "checkov", "kube-score"
 SCANNERS = (CHECKOV, KUBE_SCORE)
+APP = "app"
+"""Stands in `of` for every workload that runs the app's image, whatever its processes are called."""
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 """Kinds of objects that keep pods."""
 MOST = 2
@@ -57,13 +59,13 @@ class Explanation:
     finding: str
     """SCANNER/CHECK."""
     of: tuple[str, ...]
-    """KIND/NAME of the objects that it is about; `*` stands for anything."""
+    """KIND/NAME of the objects that it is about, where `*` stands for anything, or APP."""
     reason: str
     line: int = 0
 
-    def covers(self, found: Finding, of: str) -> bool:
-        """Say whether one of its patterns covers a finding."""
-        return self.finding == found.check and fnmatchcase(found.about, of)
+    def covers(self, found: Finding, of: str, app: Collection[str]) -> bool:
+        """Say whether one of its patterns covers a finding; `app` are the workloads that run the app's image."""
+        return self.finding == found.check and (found.about in app if of == APP else fnmatchcase(found.about, of))
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,14 @@ def lasting(kind: str, name: str) -> str:
     return f"{kind}/{_DIGEST.sub('', name)}"
 
 
-def judge(findings: Sequence[Finding], workloads: Sequence[str], explained: Sequence[Explanation]) -> Verdict:
+def judge(findings: Sequence[Finding], workloads: Sequence[str], explained: Sequence[Explanation], app: Collection[str] = ()) -> Verdict:
     """Hold findings against their explanations: each needs one, and each pattern of each must cover some."""
-    unexplained = [found for found in findings if not any(one.covers(found, of) for one in explained for of in one.of)]
+    unexplained = [found for found in findings if not any(one.covers(found, of, app) for one in explained for of in one.of)]
     unused = [
         f"{FILE}:{one.line}: {one.finding} is not found in {of} any more: take it out"
         for one in explained
         for of in one.of
-        if not any(one.covers(found, of) for found in findings)
+        if not any(one.covers(found, of, app) for found in findings)
     ]
     return Verdict(sorted(findings), sorted(workloads), sorted(unexplained), unused)
 
@@ -178,8 +180,8 @@ def _wrong(entry: Any) -> list[str]:
     finding, of, reason = (said.get(key) for key in _KEYS)
     if not isinstance(finding, str) or finding.partition("/")[0] not in SCANNERS or not finding.partition("/")[2]:
         problems.append(f"finding: {finding!r}: expected SCANNER/CHECK, such as checkov/CKV_K8S_11")
-    if not isinstance(of, list) or not of or not all(isinstance(one, str) and "/" in one for one in cast("list[Any]", of)):
-        problems.append(f"{finding}: of: expected a list of KIND/NAME, such as [Deployment/web, StatefulSet/*]")
+    if not isinstance(of, list) or not of or not all(isinstance(one, str) and ("/" in one or one == APP) for one in cast("list[Any]", of)):
+        problems.append(f"{finding}: of: expected a list of KIND/NAME, such as [Deployment/grafana, StatefulSet/*], or {APP}")
     if not isinstance(reason, str) or len(reason.strip()) < _REASON_LENGTH:
         problems.append(f"{finding}: reason: is missing: say why it is left as it is")
     return problems

@@ -10,10 +10,13 @@ from cli.scan import STAND_IN, _pinned
 from reports import scan
 from reports.scan import Explanation, Finding, judge, lines, of_checkov, of_kube_score, read
 from settings import SettingsError
+from tools.paths import ROOT
 
 LIMIT = Finding("Deployment/web", "checkov/CKV_K8S_11", "CPU limits should be set")
 TOKEN = Finding("StatefulSet/postgres", "checkov/CKV_K8S_38", "tokens")
 WORKLOADS = ["Deployment/web", "StatefulSet/postgres"]
+NAMES = {"web", "sidekiq-alerts", "consumer", "indexer", "release"}
+"""Of the demo's processes and jobs."""
 
 
 def explained(finding: Finding, *of: str) -> Explanation:
@@ -37,6 +40,17 @@ def test_an_explanation_that_finds_nothing_fails_also_when_others_of_its_objects
     assert verdict.unexplained == []
     assert verdict.unused == ["scan.yaml:3: checkov/CKV_K8S_11 is not found in Job/release any more: take it out"]
     assert not verdict.holds
+
+
+def test_app_stands_for_what_runs_the_apps_image_whatever_it_is_called() -> None:
+    secret, theirs = (Finding(about, "checkov/CKV_K8S_35", "files") for about in ("CronJob/nightly", "Deployment/canary"))
+    verdict = judge([secret, theirs], WORKLOADS, [explained(secret, scan.APP)], {"CronJob/nightly"})
+    assert (verdict.unexplained, verdict.unused) == ([theirs], [])
+    assert judge([theirs], WORKLOADS, [explained(secret, scan.APP)], {"CronJob/nightly"}).unused
+
+
+def test_the_explanations_know_no_name_of_the_products_own() -> None:
+    assert not {of.partition("/")[2] for one in read(ROOT / scan.FILE) for of in one.of} & NAMES
 
 
 def test_more_than_two_findings_of_one_scanner_in_a_workload_can_not_be_explained() -> None:
