@@ -218,6 +218,25 @@ class TestLamps:
         assert installation.sql(f"select count(*) from events where uuid::text = '{honest}'") == "1"
         assert installation.sql(f"select count(*) from events where uuid::text = '{event}'") == "0"
 
+    def test_a_lamps_last_will_is_not_published_for_another(self, installation: Installation, lamps: dict[str, str]) -> None:
+        (first, password), (second, _) = list(lamps.items())[:2]
+        own, forged = str(uuid.uuid4()), str(uuid.uuid4())
+        for topic, event in ((f"lamps/{first}/fall", own), (f"lamps/{second}/fall", forged)):
+            client = _client(installation, first, first, password)
+            client.will_set(topic, json.dumps({"id": event}), qos=1)
+            client.connect(installation.broker.host, installation.broker.port)
+            deadline = time.monotonic() + 10
+            while not client.is_connected() and time.monotonic() < deadline and client.loop(0.2) == 0:
+                pass
+            # Without a word, as a lamp whose power is cut.
+            if there := client.socket():
+                there.close()
+        # Its own is published, so the broker takes wills at all; what comes afterwards is stored when the other would have been too.
+        stored = f"select count(*) from events where uuid::text = '{own}'"
+        wait_until(lambda: installation.sql(stored) == "1", PATIENCE, lambda: "the lamp's own will was not published")
+        falls(installation, first, password)
+        assert installation.sql(f"select count(*) from events where uuid::text = '{forged}'") == "0"
+
     @pytest.mark.parametrize("topic", ["lamps/{other}/#", "lamps/+/fall", "lamps/#", "#"])
     def test_a_lamp_can_not_listen_to_others(self, installation: Installation, lamps: dict[str, str], topic: str) -> None:
         (first, password), (second, second_password) = list(lamps.items())[:2]
