@@ -62,6 +62,8 @@ class Target:
     paths: Sequence[str] = ("/",)
     streams: bool = False
     """Whether bodies are handed on as they arrive."""
+    maintained: bool = True
+    """Whether the maintenance page stands for it too: it is the app."""
 
 
 def owned(site: Site) -> dict[str, str]:
@@ -233,7 +235,7 @@ def _parents(said: edge.Certificate, target: Target) -> list[gateway.Reference]:
 
 def _rule(args: edge.Edge, target: Target) -> Rule:
     matches: list[gateway.Match] = [{"path": {"type": "PathPrefix", "value": path}} for path in target.paths]
-    if args.maintenance:
+    if args.maintenance and target.maintained:
         shown: Filter = {
             "type": "ExtensionRef",
             "extensionRef": {"group": gateway.ENVOY_GROUP, "kind": "HTTPRouteFilter", "name": MAINTENANCE},

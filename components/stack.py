@@ -217,7 +217,7 @@ class Stack(pulumi.ComponentResource):
             for web, route in led.items()
         ]
         if args.grafana.where == "cluster" and args.grafana.edge and args.grafana.host:
-            targets.append(Target(name=grafana.COMPONENT, port=grafana.PORT, hosts=[args.grafana.host], streams=True))
+            targets.append(Target(name=grafana.COMPONENT, port=grafana.PORT, hosts=[args.grafana.host], streams=True, maintained=False))
         own = self._authority(site) if args.edge.certificate.by == "authority" else None
         made = Edge("edge", args.edge, targets, site, secrets, own, self.child)
         self.shown = made.shown

@@ -29,8 +29,6 @@ from settings.types import (
 CLOUDFLARE_IDLE_SECONDS = 900
 """Cloudflare takes up an idle connection to an origin for so long; one that the origin has just closed becomes an error 520
 (developers.cloudflare.com/fundamentals/reference/connection-limits)."""
-QUIET_SECONDS = 300
-"""Envoy gives up a request on which nothing has moved for so long, whatever its route says (stream_idle_timeout)."""
 DRAIN_SECONDS = 10
 """A proxy that is told to stop takes new connections for at least so long: every balancer must have forgotten it."""
 
@@ -89,7 +87,7 @@ class Limits(Model):
     body_within: Duration = "60s"
     """How long the whole request may take to arrive (408)."""
     answer_within: Duration = "90s"
-    """How long the app may take (504), 5 minutes at the most; Cloudflare itself waits 120 s."""
+    """How long the app may take (504): less than `keep_alive.balancer`, which would hang up; Cloudflare itself waits 120 s."""
     connections: int = Field(default=10000, ge=10, le=1000000)
     """Connections of clients to each proxy; those beyond it are closed at once."""
 

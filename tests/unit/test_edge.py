@@ -210,6 +210,13 @@ class TestMaintenance:
         changed = {each.kind for each in on if each not in off}
         assert changed == {"HTTPRoute"}
 
+    def test_grafana_is_not_the_app_and_stays_there_for_those_who_mend_it(self) -> None:
+        grafana = {"where": "cluster", "edge": True, "root_url": "https://figures.example/"}
+        settings = said({"maintenance": True}, grafana=grafana, metrics={"where": "cluster"})
+        resources = render("trying", settings)
+        assert one("HTTPRoute", "grafana", resources)["rules"][0]["backendRefs"] == [{"name": "grafana", "port": 3000}]
+        assert "backendRefs" not in one("HTTPRoute", "web", resources)["rules"][0]
+
     def test_the_page_is_a_503_that_nobody_keeps(self) -> None:
         answer = one("HTTPRouteFilter", "maintenance")["directResponse"]
         assert answer["statusCode"] == 503
@@ -357,6 +364,7 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("a certificate that is not there", {"certificate": {"by": "given", "key": "K"}}, {}, "edge.certificate.pem: is missing"),
     ("a certificate for nobody", {"certificate": {"by": "issuer"}}, {}, "edge.certificate.annotations: nobody is asked"),
     ("a certificate that nobody looks at", {"certificate": {"key": "K"}}, {}, "edge.certificate.by: 'authority' by default: would never"),
+    ("a proxy too small for its requests", {"resources": {"memory": "149Mi"}}, {}, "edge.resources.memory: '149Mi': 4 requests of"),
     ("requests too large for a proxy", {"limits": {"body": "100Mi"}}, {}, "edge.resources.memory: '256Mi' by default: 4 requests of"),
     (
         "an Ingress of no class",
@@ -385,9 +393,9 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ),
     (
         "an answer that nobody waits for",
-        {"limits": {"answer_within": "301s"}},
+        {"limits": {"answer_within": "920s"}},
         {},
-        "edge.limits.answer_within: '301s': the gateway gives up",
+        "edge.limits.answer_within: '920s': the load balancer",
     ),
     ("a class that no object is called", {"class_name": "My Class"}, {}, "edge.class_name: 'My Class': expected a name such as nginx"),
     ("a namespace that can be none", {"namespaces": ["My Own"]}, {}, "edge.namespaces.0: 'My Own': expected a namespace's name"),
