@@ -29,8 +29,9 @@ from settings.types import (
 CLOUDFLARE_IDLE_SECONDS = 900
 """Cloudflare takes up an idle connection to an origin for so long; one that the origin has just closed becomes an error 520
 (developers.cloudflare.com/fundamentals/reference/connection-limits)."""
-DRAIN_SECONDS = 10
-"""A proxy that is told to stop takes new connections for at least so long: every balancer must have forgotten it."""
+DRAIN_SECONDS = 30
+"""A proxy that is told to stop takes new connections for at least so long: every balancer must have forgotten it. A cloud's asks each node
+whether it has one, and gives it up after two or three answers that it has not: 10 s (Azure), 24 s (Google), 30 s (AWS)."""
 
 
 class Certificate(Model):

@@ -154,6 +154,10 @@ class TestGateway:
         assert one("ClientTrafficPolicy", "edge")["timeout"]["http"]["idleTimeout"] == kept.gateway
         assert gateway > balancer > 900
 
+    def test_a_proxy_that_is_told_to_go_takes_connections_until_balancers_have_noticed_and_ends_with_the_last_answer(self) -> None:
+        shutdown = one("EnvoyProxy", "edge")["shutdown"]
+        assert shutdown == {"minDrainDuration": "30s", "drainTimeout": "120s"}
+
     def test_requests_are_taken_in_whole_except_where_they_are_streamed(self) -> None:
         whole, streamed = one("BackendTrafficPolicy", "edge"), one("BackendTrafficPolicy", "edge-streams")
         assert whole["requestBuffer"] == {"limit": str(20 * 2**20)} and "requestBuffer" not in streamed
