@@ -117,6 +117,11 @@ class TestAWatchedStack:
         assert [str(pair) for pair in whole.differences] == []
         assert len(whole.pairs) > 1500
 
+    def test_every_component_that_lasts_was_dialled_and_dialled_from(self, whole: Matrix, watched: Trial) -> None:
+        lasting = {one["metadata"]["name"] for one in made_of(watched).objects() if one["kind"] in ("Deployment", "StatefulSet")}
+        assert {component(pod) for pod in whole.listeners} >= lasting
+        assert {component(pair.source) for pair in whole.pairs} >= lasting
+
     @pytest.mark.parametrize(
         ("server", "port", "who"),
         [

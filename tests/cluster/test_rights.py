@@ -100,3 +100,15 @@ def test_the_brokers_management_asks_for_a_password(here: Installation) -> None:
     for path in ("overview", "definitions", "users"):
         said = here.run("exec", "deployment/web", "--", "ruby", "-e", ASK, f"http://mqtt:15672/api/{path}")
         assert said.strip() == "401", path
+
+
+def test_the_broker_has_no_guest_one_kind_of_administrator_and_no_device_that_may_publish_everywhere(here: Installation) -> None:
+    tags = {str(one["user"]): {str(tag) for tag in one["tags"]} for one in here.broker_lists("users")}
+    ours = {name: of for name, of in tags.items() if of}
+    assert "guest" not in tags
+    assert all("stack" in of for of in ours.values()), ours
+    # Each generation of passwords has users of its own: accounts, accounts-2.
+    assert {name.partition("-")[0] for name, of in ours.items() if "administrator" in of} == {"accounts"}
+    permitted, limited = ({str(one["user"]) for one in here.broker_lists(what)} for what in ("permissions", "topic_permissions"))
+    assert permitted - set(ours), "no device has an account"
+    assert permitted - set(ours) <= limited

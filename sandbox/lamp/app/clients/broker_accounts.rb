@@ -26,10 +26,11 @@ class BrokerAccounts
   def import(lamps)
     return if lamps.empty?
 
+    # In two requests: of one, the broker takes all permissions before the first topic's (see make_one).
     @management.post("definitions",
                      users: lamps.map { |lamp| user(lamp).merge(name: lamp.serial) },
-                     permissions: lamps.map { |lamp| permissions(lamp).merge(named(lamp)) },
                      topic_permissions: lamps.map { |lamp| topic_permissions(lamp).merge(named(lamp)) })
+    @management.post("definitions", permissions: lamps.map { |lamp| permissions(lamp).merge(named(lamp)) })
   end
 
   private

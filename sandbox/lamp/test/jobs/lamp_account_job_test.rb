@@ -48,6 +48,14 @@ class LampAccountJobTest < ActiveSupport::TestCase
     @serials.each { |serial| assert_limited(serial) }
   end
 
+  test "no lamp may publish before it is said what" do
+    said = []
+    management = Object.new
+    management.define_singleton_method(:post) { |_path, body| said << body.keys }
+    BrokerAccounts.new(management:, vhost: "/").import([lamp(@serials.first)])
+    assert_equal [%i[users topic_permissions], %i[permissions]], said
+  end
+
   test "making an account again is harmless and changes the password" do
     make(@serials.first(1))
     lamp(@serials.first).update!(broker_password: "another-password")
