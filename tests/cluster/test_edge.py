@@ -1,5 +1,6 @@
 """The edge with real packets: who gets in, from which address, within which limits, and what a rollout costs those who are there."""
 
+import http.client
 import json
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from sandbox import network
 from sandbox.host import run
 from sandbox.layout import BRIDGE
 from sandbox.network import Outside
+from tests.cluster.certificates import Authority
 from tests.cluster.trial import BARE, Trial, overlay
 from tests.engine.project import Project
 from tools.progress import Progress
@@ -168,8 +170,8 @@ class TestWayIn:
         assert self.reached(outside, sorted(places)) - allowed - same == set()
 
     @staticmethod
-    def reached(outside: Outside, places: list[tuple[str, int]]) -> set[tuple[str, int]]:
-        argv = outside.argv(sys.executable, "-c", CONNECT, json.dumps(places), STRANGER)
+    def reached(outside: Outside, places: list[tuple[str, int]], source: str = STRANGER) -> set[tuple[str, int]]:
+        argv = outside.argv(sys.executable, "-c", CONNECT, json.dumps(places), source)
         done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
         return {(host, port) for host, port in json.loads(done.stdout)}
 
@@ -191,8 +193,6 @@ class TestWayIn:
         return [(spec, 8883) for spec in broker] + [(spec, port) for spec in proxies for port in (80, 443)]
 
     def test_port_80_only_sends_to_443(self, way: Way) -> None:
-        import http.client
-
         connection = http.client.HTTPConnection(way.host, 80, timeout=10)
         connection.request("GET", "/admin", headers={"Host": way.server_name})
         answer = connection.getresponse()
@@ -218,6 +218,54 @@ class TestWayIn:
         finally:
             edge.say({})
         assert edge.has_no_changes().code == 0
+
+    def test_only_those_ranges_reach_the_load_balancer_that_may(self, edge: Trial, way: Way, outside: Outside) -> None:
+        places = [(way.host, 80), (way.host, 443)]
+        assert self.reached(outside, places) == set(places)
+        try:
+            edge.say({"edge": {"allow_from": ["203.0.113.0/24"]}})
+            edge.must_up()
+            wait_until(lambda: self.reached(outside, places) == set(), 60, lambda: str(self.reached(outside, places)))
+            assert self.reached(outside, places, PROXY) == set(places)
+        finally:
+            edge.say({})
+            edge.must_up()
+        wait_until(lambda: self.reached(outside, places) == set(places), 60, lambda: str(self.reached(outside, places)))
+
+
+class TestCertificate:
+    NAME = "given.example"
+
+    def test_one_that_is_given_is_shown_and_with_another_ones_key_nothing_changes(self, edge: Trial, way: Way, tmp_path: Path) -> None:
+        authority = Authority(tmp_path / "authority")
+        (key, certificate), (other, _) = (authority.sign(name, f"DNS:{self.NAME}") for name in ("given", "other"))
+        given = Way(way.host, way.port, self.NAME, authority.certificate)
+        certified = {"by": "given", "pem": certificate, "key": "EDGE_TLS_KEY"}
+        try:
+            edge.say({"edge": {"routes": {"web": {"hosts": [self.NAME]}}, "certificate": certified}})
+            self.set_key(edge, other)
+            refused = edge.up()
+            assert refused.code != 0
+            assert "secret EDGE_TLS_KEY is the key of another certificate" in " ".join(refused.text.split()), refused.text
+            assert not self.serves(given)
+            self.set_key(edge, key)
+            edge.must_up()
+            wait_until(lambda: self.serves(given), 60, lambda: "the certificate that was given is not shown")
+        finally:
+            edge.say({})
+            edge.must_up()
+        wait_until(lambda: self.serves(way), 60, lambda: "the stack's own certificate is not shown again")
+
+    @staticmethod
+    def set_key(edge: Trial, key: str) -> None:
+        edge.project.ok("config", "set", "--secret", "EDGE_TLS_KEY", "--stack", edge.name, given=key)
+
+    @staticmethod
+    def serves(way: Way) -> bool:
+        """Whether a client that trusts that authority alone, and expects that name, is answered."""
+        with suppress(OSError, http.client.HTTPException):
+            return page(way)[0] == 200
+        return False
 
 
 class TestAddresses:
@@ -280,6 +328,25 @@ class TestLimits:
             assert answer.status == 408, answer.status
             connection.close()
         assert logged(edge, path) == []
+
+    def test_what_is_streamed_is_as_large_as_it_likes(self, edge: Trial, way: Way) -> None:
+        try:
+            edge.say({"edge": {"routes": {"web": {"streams": True}}}})
+            edge.must_up()
+            wait_until(lambda: self.large(way) == 404, 60, lambda: f"the gateway, or the app, answered {self.large(way)}")
+        finally:
+            edge.say({})
+            edge.must_up()
+        wait_until(lambda: self.large(way) == 413, 60, lambda: f"the gateway, or the app, answered {self.large(way)}")
+
+    @staticmethod
+    def large(way: Way) -> int:
+        connection = way.connection()
+        with suppress(OSError):
+            connection.request("POST", "/nowhere", body=b"x" * (BODY + 1), headers={"Host": way.server_name})
+        with suppress(OSError, http.client.HTTPException):
+            return connection.getresponse().status
+        return 0
 
 
 class TestNobodyIsTurnedAway:
