@@ -83,7 +83,8 @@ class Logs(Model):
     namespace: DnsLabel | None = None
     """With `shared`: the namespace of the stack whose Loki it is, on the same cluster. Retention and limits are that stack's."""
     shared_with: list[DnsLabel] = []
-    """Namespaces of the stacks that share this one's Loki: their Grafana may ask it."""
+    """Namespaces of the stacks that share this one's Loki: their Grafana may ask it. Nobody proves whose lines it asks for: share with
+    those alone who may read this stack's."""
     retention: Duration = "14d"
     """How long lines are kept; whole days."""
     daily: Bytes = "500Mi"
