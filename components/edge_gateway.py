@@ -17,7 +17,7 @@ from settings import edge
 from settings.gateway import CONTROLLER, EDGE, GATEWAY_CLASS, LISTENERS, METRICS, proxies_service
 from settings.loader import ROOT
 from settings.nodes import written
-from settings.quantities import bytes_of
+from settings.quantities import bytes_of, seconds_of
 from settings.types import Placement, Resources
 
 COMPONENT = EDGE
@@ -38,6 +38,8 @@ FORGED = (
     "X-Forwarded-Ssl",
     "X-Forwarded-Scheme",
     "X-Real-IP",
+    "X-Sendfile-Type",
+    "X-Accel-Mapping",
     "X-Envoy-Retry-On",
     "X-Envoy-Max-Retries",
     "X-Envoy-Upstream-Rq-Timeout-Ms",
@@ -45,7 +47,8 @@ FORGED = (
     "X-Envoy-Expected-Rq-Timeout-Ms",
     "X-Envoy-External-Address",
 )
-"""Headers by which a client could tell Rails another address or name, or the gateway another way to work; nobody before it may set them."""
+"""Headers by which a client could tell Rails another address or name, have it leave a file to a proxy that there is not (Rack::Sendfile),
+or tell the gateway another way to work; nobody before it may set them."""
 VISITOR = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
 """What the gateway fills in: the address that connected, or the one that a trusted proxy told."""
 PAGE = Path(__file__).parent / "files" / COMPONENT / "maintenance.html"
@@ -252,7 +255,7 @@ def _rule(args: edge.Edge, target: Target) -> Rule:
         "matches": matches,
         "filters": [told],
         "backendRefs": [{"name": target.name, "port": target.port}],
-        "timeouts": {"request": args.limits.answer_within},
+        "timeouts": {"request": _seconds(args.limits.answer_within)},
     }
 
 
@@ -275,9 +278,14 @@ def policies(name: str, args: edge.Edge, targets: Sequence[Target], site: Site, 
         "path": {"escapedSlashesAction": "UnescapeAndRedirect"},
         "timeout": {
             "http": {
-                "idleTimeout": kept.gateway,
-                "requestHeadersReceivedTimeout": limits.headers_within,
-                "requestReceivedTimeout": limits.body_within,
+                "idleTimeout": _seconds(kept.gateway),
+                "requestHeadersReceivedTimeout": _seconds(limits.headers_within),
+                "requestReceivedTimeout": _seconds(limits.body_within),
+            },
+            # Who connects and says nothing, or stops in the middle of TLS, is as slow as one whose request does not come.
+            "tcp": {
+                "connectionInspectionTimeout": _seconds(limits.headers_within),
+                "tlsHandshakeTimeout": _seconds(limits.headers_within),
             },
         },
         "connection": {"connectionLimit": {"value": limits.connections}},
@@ -294,11 +302,16 @@ def policies(name: str, args: edge.Edge, targets: Sequence[Target], site: Site, 
 def _backend(args: edge.Edge, routes: Sequence[str], *, streams: bool) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "targetRefs": gateway.targets("HTTPRoute", *routes),
-        "timeout": {"tcp": {"connectTimeout": "3s"}, "http": {"connectionIdleTimeout": args.keep_alive.app}},
+        "timeout": {"tcp": {"connectTimeout": "3s"}, "http": {"connectionIdleTimeout": _seconds(args.keep_alive.app)}},
         # Of these the app has seen nothing, so that even a POST may be sent again.
         "retry": {"numRetries": RETRIES, "retryOn": {"triggers": ["connect-failure", "refused-stream", "reset-before-request"]}},
     }
     return spec if streams else {**spec, "requestBuffer": {"limit": str(bytes_of(args.limits.body))}}
+
+
+def _seconds(said: str) -> str:
+    """Return a length of time as the Gateway API takes it, which knows no days."""
+    return f"{seconds_of(said)}s"
 
 
 def _said(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from settings.types import (
 CLOUDFLARE_IDLE_SECONDS = 900
 """Cloudflare takes up an idle connection to an origin for so long; one that the origin has just closed becomes an error 520
 (developers.cloudflare.com/fundamentals/reference/connection-limits)."""
+LONGEST_SECONDS = 86400
+"""No connection is kept longer, and no request may take longer: the Gateway API takes five digits of seconds."""
 DRAIN_SECONDS = 30
 """A proxy that is told to stop takes new connections for at least so long: every balancer must have forgotten it. A cloud's asks each node
 whether it has one, and gives it up after two or three answers that it has not: 10 s (Azure), 24 s (Google), 30 s (AWS)."""
@@ -84,7 +86,7 @@ class Limits(Model):
     body: Bytes = "20Mi"
     """The largest request (413). That much of the gateway's memory is filled by each that is on its way in."""
     headers_within: Duration = "10s"
-    """How long the first lines of a request may take to arrive (408)."""
+    """How long the first lines of a request may take to arrive (408), and before them TLS (the connection is closed)."""
     body_within: Duration = "60s"
     """How long the whole request may take to arrive (408)."""
     answer_within: Duration = "90s"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from settings import edge_certificate, proxies
-from settings.edge import CLOUDFLARE_IDLE_SECONDS, Edge, Route
+from settings.edge import CLOUDFLARE_IDLE_SECONDS, LONGEST_SECONDS, Edge, Route
 from settings.problems import NO_VALUE, Path, Problem
 from settings.quantities import bytes_of, seconds_of
 
@@ -16,6 +16,8 @@ ENVOY_BYTES = 40 * 2**20
 """What a proxy needs for itself, before it takes in any request (measured: 35 MiB idle)."""
 HEAP_SHARE = 0.8
 """Of its memory a proxy fills so much: beyond that it answers 503 (Envoy Gateway's calculateMaxHeapSizeBytes)."""
+DURATIONS = ("balancer", "gateway", "app", "headers_within", "body_within", "answer_within")
+"""What of keep_alive and limits is a length of time."""
 HELD_REQUESTS = 4
 """So many of the largest requests must fit into a proxy at once."""
 
@@ -159,6 +161,10 @@ def _keep_alive(settings: "Settings") -> Iterator[Problem]:
 
 
 def _limits(edge: Edge) -> Iterator[Problem]:
+    for part in ("keep_alive", "limits"):
+        for name, said in getattr(edge, part).model_dump().items():
+            if name in DURATIONS and seconds_of(said) > LONGEST_SECONDS:
+                yield Problem(("edge", part, name), f"expected at most {LONGEST_SECONDS}s: the gateway takes no longer ones", said)
     memory = bytes_of(edge.resources.memory)
     needed = ENVOY_BYTES + HELD_REQUESTS * bytes_of(edge.limits.body)
     if memory * HEAP_SHARE < needed:

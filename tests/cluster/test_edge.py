@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -328,6 +329,12 @@ class TestLimits:
             assert answer.status == 408, answer.status
             connection.close()
         assert logged(edge, path) == []
+
+    def test_who_connects_and_says_nothing_is_closed(self, way: Way) -> None:
+        began = time.monotonic()
+        with socket.create_connection((way.host, way.port), timeout=10) as silent:
+            assert silent.recv(1) == b""
+        assert time.monotonic() - began < 6
 
     def test_what_is_streamed_is_as_large_as_it_likes(self, edge: Trial, way: Way) -> None:
         try:

@@ -134,7 +134,7 @@ class TestGateway:
         client = one("ClientTrafficPolicy", "edge")
         trusted = client["clientIPDetection"]["xForwardedFor"]["trustedCIDRs"]
         assert trusted == list(proxies.cloudflare())
-        assert {"Client-IP", "X-Forwarded-Host"} <= set(client["headers"]["earlyRequestHeaders"]["remove"])
+        assert {"Client-IP", "X-Forwarded-Host", "X-Sendfile-Type"} <= set(client["headers"]["earlyRequestHeaders"]["remove"])
         [web] = [each for each in made() if each.kind == "Deployment" and each.kube_name == "web"]
         env = {each["name"]: each.get("value") for each in web.inputs["spec"]["template"]["spec"]["containers"][0]["env"]}
         assert env["TRUSTED_PROXIES"] == ",".join(trusted)
@@ -157,6 +157,13 @@ class TestGateway:
     def test_a_proxy_that_is_told_to_go_takes_connections_until_balancers_have_noticed_and_ends_with_the_last_answer(self) -> None:
         shutdown = one("EnvoyProxy", "edge")["shutdown"]
         assert shutdown == {"minDrainDuration": "30s", "drainTimeout": "120s"}
+
+    def test_lengths_of_time_are_said_as_the_gateway_takes_them_and_tls_is_waited_for_no_longer_than_a_request(self) -> None:
+        resources = render("trying", said({"keep_alive": {"gateway": "1d"}, "limits": {"headers_within": "1m", "answer_within": "2m"}}))
+        timeout = one("ClientTrafficPolicy", "edge", resources)["timeout"]
+        assert timeout["http"] == {"idleTimeout": "86400s", "requestHeadersReceivedTimeout": "60s", "requestReceivedTimeout": "60s"}
+        assert timeout["tcp"] == {"connectionInspectionTimeout": "60s", "tlsHandshakeTimeout": "60s"}
+        assert one("HTTPRoute", "web", resources)["rules"][0]["timeouts"] == {"request": "120s"}
 
     def test_requests_are_taken_in_whole_except_where_they_are_streamed(self) -> None:
         whole, streamed = one("BackendTrafficPolicy", "edge"), one("BackendTrafficPolicy", "edge-streams")
@@ -368,6 +375,7 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("a certificate that is not there", {"certificate": {"by": "given", "key": "K"}}, {}, "edge.certificate.pem: is missing"),
     ("a certificate for nobody", {"certificate": {"by": "issuer"}}, {}, "edge.certificate.annotations: nobody is asked"),
     ("a certificate that nobody looks at", {"certificate": {"key": "K"}}, {}, "edge.certificate.by: 'authority' by default: would never"),
+    ("a day and more", {"keep_alive": {"gateway": "2d"}}, {}, "edge.keep_alive.gateway: '2d': expected at most 86400s"),
     ("a proxy too small for its requests", {"resources": {"memory": "149Mi"}}, {}, "edge.resources.memory: '149Mi': 4 requests of"),
     ("requests too large for a proxy", {"limits": {"body": "100Mi"}}, {}, "edge.resources.memory: '256Mi' by default: 4 requests of"),
     (
