@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench.load import wait_until
+from cli import logins
 from cli import sandbox as cli_sandbox
 from tests.cluster.trial import BARE, PRODUCT_IMAGES, Trial, overlay
 from tests.engine.project import Project
@@ -141,7 +142,7 @@ class TestOneNode:
         result = search.trial.has_no_changes()
         assert result.code == 0, result.text
 
-    def test_new_passwords_are_for_a_new_account_and_the_old_one_still_gets_in(self, search: Search) -> None:
+    def test_new_passwords_are_for_a_new_account_and_the_old_one_gets_in_until_it_is_revoked(self, search: Search) -> None:
         old = search.trial.kubectl.secret(str(search.trial.outputs()["config_secret"]))["ELASTICSEARCH_URL"]
         uid = search.run("get", "pod", "elasticsearch-0", "--output", "jsonpath={.metadata.uid}")
         search.say({"rotation": 2})
@@ -152,3 +153,12 @@ class TestOneNode:
         assert search.falls() == 1
         words = ("exec", "deployment/web", "--container", "app", "--", "env", f"ELASTICSEARCH_URL={old}", "ruby", "-e", ASK)
         assert search.run(*words, "", "Get", "/falls/_count").startswith("200\n")
+
+        search.say({"rotation": 2, "revoked": 1})
+        search.trial.must_up()
+        before = logins.of_config(search.trial.settings, ("elasticsearch",), {"ELASTICSEARCH_URL": old})
+        progress = Progress()
+        logins.wait_refused([before], search.trial.kubectl, progress)
+        progress.close()
+        assert search.run("get", "pod", "elasticsearch-0", "--output", "jsonpath={.metadata.uid}") == uid
+        assert search.falls() == 1
