@@ -48,7 +48,7 @@ EDGE: dict[str, Any] = overlay(
             "resources": {"cpu": "20m"},
             "trusted_proxies": ["203.0.113.0/24"],
             "keep_alive": {"balancer": "30s", "gateway": "40s", "app": f"{APP_KEEPS}s"},
-            "limits": {"body": f"{BODY // 2**20}Mi", "headers_within": "2s", "body_within": f"{SLOW_SECONDS}s"},
+            "limits": {"body": f"{BODY // 2**20}Mi", "headers_within": "2s", "body_within": f"{SLOW_SECONDS}s", "answer_within": "20s"},
         },
     },
 )
