@@ -126,8 +126,8 @@ def holding(pods: Iterable[Mapping[str, Any]], config: str) -> list[str]:
     def before(pod: Mapping[str, Any]) -> bool:
         if pod["metadata"].get("deletionTimestamp"):
             return True
-        sources = [one for part in pod["spec"]["containers"] for one in part.get("envFrom") or []]
-        names = [str(one["secretRef"]["name"]) for one in sources if "secretRef" in one]
+        found: list[list[dict[str, Any]]] = [part.get("envFrom") or [] for part in pod["spec"]["containers"]]
+        names = [str(one["secretRef"]["name"]) for sources in found for one in sources if "secretRef" in one]
         ended = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
         return not ended and any(name.rpartition("-")[0] == kept and name != config for name in names)
 
