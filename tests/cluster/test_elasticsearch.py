@@ -48,6 +48,14 @@ class Search:
     def say(self, said: dict[str, Any]) -> None:
         self.trial.say(overlay({**SMALL, "images": self.images}, {"elasticsearch": said}))
 
+    def url(self) -> str:
+        """Return what the app reaches the server by, password included."""
+        return self.trial.kubectl.secret(str(self.trial.outputs()["config_secret"]))["ELASTICSEARCH_URL"]
+
+    def uid(self) -> str:
+        """Return what tells the one pod from a later one of its name."""
+        return self.run("get", "pod", "elasticsearch-0", "--output", "jsonpath={.metadata.uid}")
+
     def run(self, *words: str) -> str:
         done = subprocess.run(self.trial.kubectl.argv(*words), capture_output=True, text=True, timeout=READY_SECONDS + 30, check=False)
         assert done.returncode == 0, done.stderr
@@ -143,22 +151,28 @@ class TestOneNode:
         assert result.code == 0, result.text
 
     def test_new_passwords_are_for_a_new_account_and_the_old_one_gets_in_until_it_is_revoked(self, search: Search) -> None:
-        old = search.trial.kubectl.secret(str(search.trial.outputs()["config_secret"]))["ELASTICSEARCH_URL"]
-        uid = search.run("get", "pod", "elasticsearch-0", "--output", "jsonpath={.metadata.uid}")
+        old = search.url()
+        uid = search.uid()
         search.say({"rotation": 2})
         search.trial.must_up()
-        assert search.run("get", "pod", "elasticsearch-0", "--output", "jsonpath={.metadata.uid}") == uid, "it takes them as it runs"
-        new = search.trial.kubectl.secret(str(search.trial.outputs()["config_secret"]))["ELASTICSEARCH_URL"]
+        assert search.uid() == uid, "it takes them as it runs"
+        new = search.url()
         assert old.startswith("https://app:") and new.startswith("https://app-2:")
         assert search.falls() == 1
         words = ("exec", "deployment/web", "--container", "app", "--", "env", f"ELASTICSEARCH_URL={old}", "ruby", "-e", ASK)
         assert search.run(*words, "", "Get", "/falls/_count").startswith("200\n")
 
-        search.say({"rotation": 2, "revoked": 1})
+    @pytest.mark.long
+    def test_a_revoked_account_is_refused_and_nothing_is_restarted(self, search: Search) -> None:
+        old, now = search.url(), search.trial.settings.elasticsearch.rotation
+        uid = search.uid()
+        search.say({"rotation": now + 1, "revoked": now - 1})
+        search.trial.must_up()
+        search.say({"rotation": now + 1, "revoked": now})
         search.trial.must_up()
         before = logins.of_config(search.trial.settings, ("elasticsearch",), {"ELASTICSEARCH_URL": old})
         progress = Progress()
         logins.wait_refused([before], search.trial.kubectl, progress)
         progress.close()
-        assert search.run("get", "pod", "elasticsearch-0", "--output", "jsonpath={.metadata.uid}") == uid
+        assert search.uid() == uid
         assert search.falls() == 1
