@@ -18,6 +18,7 @@ from settings.types import (
     MqttFilter,
     Placement,
     Port,
+    QueueName,
     Resources,
     TimeZone,
 )
@@ -140,7 +141,7 @@ class SidekiqPool(Process):
 
     command: list[str] = Field(default=["bundle", "exec", "sidekiq"], min_length=1)
     """Program and arguments, without queues, concurrency and timeout: those are added as -q, -c and -t."""
-    queues: list[str] = Field(default=["default"], min_length=1)
+    queues: list[QueueName] = Field(default=["default"], min_length=1)
     """Queues, most urgent first; `name,weight` as Sidekiq takes them."""
     concurrency: Count = 5
     """Threads, as -c and RAILS_MAX_THREADS."""
@@ -162,7 +163,7 @@ class Consumer(Process):
     mode: Literal["amqp", "mqtt", "sidekiq"] = "amqp"
     """amqp: two or more readers of one quorum queue, one active at a time; mqtt: one reader with a persistent session;
     sidekiq: a poller that is a Sidekiq worker, as a singleton pool."""
-    queue: str = "falls"
+    queue: QueueName = "falls"
     """The queue it reads (mode amqp), declared under `mqtt.queues`."""
     topic: MqttFilter = "lamps/+/fall"
     """The MQTT filter it subscribes to (mode mqtt); the broker holds its session queue from the start."""

@@ -51,6 +51,9 @@ def problems(settings: "Settings") -> Iterator[Problem]:
     canary = settings.canary
     if canary.where == "none":
         return
+    if settings.metrics.where == "none":
+        reason = "would tell nobody what it finds, because metrics.where is none: say canary: {where: none}, or metrics: {where: cluster}"
+        yield Problem(("canary", "where"), reason, canary.where, (("metrics",),))
     yield from _texts(canary)
     yield from _way(settings, canary)
     if canary.web not in settings.web:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from settings import elasticsearch_sizing
-from settings.elasticsearch import LARGEST_HEAP, VERSION, WATERMARKS, Elasticsearch
+from settings.elasticsearch import BESIDE_HEAP, LARGEST_HEAP, LEAST_HEAP, VERSION, WATERMARKS, Elasticsearch
 from settings.problems import Path, Problem
 from settings.quantities import bytes_of, said_bytes
 
@@ -24,6 +24,7 @@ def problems(settings: "Settings") -> Iterator[Problem]:
         return
     yield from _version(search, settings.cluster.identifier)
     yield from _heap(search)
+    yield from _memory(search)
     yield from _volume(search)
     yield from _repository(search)
     yield from elasticsearch_sizing.problems(search)
@@ -55,6 +56,9 @@ def _heap(search: Elasticsearch) -> Iterator[Problem]:
     if heap > LARGEST_HEAP:
         limit = said_bytes(LARGEST_HEAP)
         yield Problem(path, f"expected at most {limit}: above it Java's pointers double, and a larger heap holds less", search.heap)
+    if heap < LEAST_HEAP:
+        least = said_bytes(LEAST_HEAP)
+        yield Problem(path, f"expected at least {least}, which the server gives itself on the smallest machine", search.heap)
     if heap * 2 > memory:
         half = said_bytes(memory // 2)
         yield Problem(
@@ -64,6 +68,23 @@ def _heap(search: Elasticsearch) -> Iterator[Problem]:
             search.heap,
             (("elasticsearch", "resources"),),
         )
+
+
+def _memory(search: Elasticsearch) -> Iterator[Problem]:
+    """Yield a problem for a limit that kills a node while it starts."""
+    heap, memory = search.heap_bytes, bytes_of(search.resources.memory)
+    if heap + BESIDE_HEAP <= memory or (search.heap and heap * 2 > memory):
+        return
+    beside = said_bytes(BESIDE_HEAP)
+    least = heap + BESIDE_HEAP if search.heap else 2 * BESIDE_HEAP
+    whose = f"the heap is {search.heap}" if search.heap else "the heap is half of it"
+    yield Problem(
+        ("elasticsearch", "resources", "memory"),
+        f"{whose}, and a node takes {beside} beside its heap before it holds anything; expected at least {said_bytes(least)}: with less it "
+        f"is killed while it starts",
+        search.resources.memory,
+        (("elasticsearch", "heap"),),
+    )
 
 
 def _volume(search: Elasticsearch) -> Iterator[Problem]:

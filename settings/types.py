@@ -82,6 +82,10 @@ def _matches(pattern: str, expectation: str, what: str) -> tuple[AfterValidator,
     return _checked(check), _text(f"^(?:{pattern})$", what)
 
 
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+"""Control characters, as part of a pattern."""
+
+
 def _own_file(value: str) -> None:
     parts = value.split("/")
     if value.startswith("/") or ".." in parts or not all(parts):
@@ -89,6 +93,9 @@ def _own_file(value: str) -> None:
 
 
 def _mqtt_filter(value: str) -> None:
+    if re.search(f"[{_CONTROL}]", value):
+        # MQTT 3.1.1, 1.5.3.
+        raise ValueError("expected a topic without control characters: a broker may hang up on whoever sends one")
     levels = value.split("/")
     if "." in value or "*" in value:
         raise ValueError("'.' and '*' have another meaning in RabbitMQ; expected an MQTT filter such as lamps/+/fall")
@@ -135,8 +142,13 @@ DnsLabel = Annotated[str, *_DNS_LABEL]
 """A name that Kubernetes accepts everywhere; 40 characters at most, because names are derived from it."""
 EnvName = Annotated[str, *_ENV_NAME]
 """The name of an environment variable."""
-MqttFilter = Annotated[str, _checked(_mqtt_filter), _text(r"^[^$.*][^.*]*$", "MQTT filter")]
+MqttFilter = Annotated[str, _checked(_mqtt_filter), _text(rf"^[^$.*{_CONTROL}][^.*{_CONTROL}]*$", "MQTT filter")]
 """Topics as an MQTT client subscribes to them: lamps/+/fall."""
+QueueName = Annotated[
+    str,
+    *_matches(rf"[^{_CONTROL}]{{1,255}}", "expected 1 to 255 characters, none of them a control character", "name of a queue"),
+]
+"""The name of a queue, as AMQP and Sidekiq take one."""
 AbsolutePath = Annotated[str, *_PATH]
 """A path inside a container."""
 ObjectName = Annotated[

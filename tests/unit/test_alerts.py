@@ -105,7 +105,7 @@ class TestTheStack:
 
     def test_its_secrets_are_asked_for_only_where_it_runs(self) -> None:
         on = resolve("a", {"tier": "sandbox", "alerts": SAID, "metrics": {"where": "cluster"}})
-        off = resolve("a", {"tier": "sandbox", "alerts": SAID, "metrics": {"where": "none"}})
+        off = resolve("a", {"tier": "sandbox", "alerts": SAID, "metrics": {"where": "none"}, "canary": {"where": "none"}})
         assert "HEARTBEAT_URL" in on.secret_names() and "HEARTBEAT_URL" not in off.secret_names()
         assert "HEARTBEAT_URL" in off.known_secrets(), "what is written down may stay set"
 
@@ -162,7 +162,7 @@ class TestRefusals:
 
     def test_somebody_to_wake_where_nothing_is_measured(self) -> None:
         alerts = {"receivers": {"team": WEBHOOK}, "critical": ["team"]}
-        said: dict[str, Any] = {"cluster": {"identifier": "c"}, "metrics": {"where": "none"}, "alerts": alerts}
+        said: dict[str, Any] = {"cluster": {"identifier": "c"}, "metrics": {"where": "none"}, "canary": {"where": "none"}, "alerts": alerts}
         with pytest.raises(SettingsError, match=r"alerts\.critical: would never be told anything: metrics\.where is none"):
             resolve("x", {"tier": "production", **said})
         assert resolve("x", {"tier": "staging", **said})

@@ -50,6 +50,7 @@ class TestRefusals:
                 {"topic": "lamps/canary/battery"},
                 "canary.topic: 'lamps/canary/battery': nobody would read it: the consumer reads lamps/+/fall",
             ),
+            ({"topic": "lamps/\x00/fall"}, "canary.topic: 'lamps/\\x00/fall': expected a topic without control characters"),
             ({"payload": "{}"}, "canary.payload: '{}': expected {id} in it"),
             ({"path": "/alerts"}, "canary.path: '/alerts': expected {id} in it"),
             ({"path": "/falls/{id} now"}, "canary.path: '/falls/{id} now': expected a path as it stands in an address"),
@@ -69,6 +70,15 @@ class TestRefusals:
             with pytest.raises(SettingsError) as caught:
                 resolve("x", STAGING | {service: {"where": "none"}})
             assert any(f"but {service}.where is none: say canary: {{where: none}}" in problem for problem in caught.value.problems)
+
+    def test_it_needs_somebody_who_is_told(self) -> None:
+        with pytest.raises(SettingsError) as caught:
+            resolve("x", STAGING | {"metrics": {"where": "none"}, "grafana": {"where": "none"}})
+        [sentence] = caught.value.problems
+        assert sentence.endswith(
+            ": canary.where: 'cluster': would tell nobody what it finds, because metrics.where is none: "
+            "say canary: {where: none}, or metrics: {where: cluster}"
+        )
 
     def test_an_external_broker_asks_for_an_account_of_the_canarys_own(self) -> None:
         with pytest.raises(SettingsError, match=r"canary\.password: needs the account"):

@@ -61,7 +61,7 @@ class TestWhatThereIs:
         assert list(made(BARE | WATCHED | lacking)) == ["overview", "rails"]
 
     def test_logs_alone_make_an_overview_of_logs(self) -> None:
-        alone = made(BARE | {"logs": {"where": "cluster"}, "metrics": {"where": "none"}})
+        alone = made(BARE | {"logs": {"where": "cluster"}, "metrics": {"where": "none"}, "canary": {"where": "none"}})
         assert list(alone) == ["overview"]
         assert {query.source for panel in alone["overview"].panels for query in panel.queries} == {"loki"}
 

@@ -142,7 +142,10 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("said", "sentence"),
         [
-            ({"logs": {"where": "none"}, "metrics": {"where": "none"}}, "grafana.where: 'cluster': there is nothing to look at"),
+            (
+                {"logs": {"where": "none"}, "metrics": {"where": "none"}, "canary": {"where": "none"}},
+                "grafana.where: 'cluster': there is nothing to look at",
+            ),
             ({"grafana": {"edge": True}}, "grafana.root_url: who comes from the edge needs an address"),
             (
                 {"grafana": {"edge": True, "root_url": "https://g.example.com"}, "edge": {"where": "none"}},

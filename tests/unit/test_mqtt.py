@@ -186,7 +186,7 @@ MQTT_MODE = {
 
 
 def rendered(**said) -> dict[tuple[str, str], Registered]:
-    base = {"tier": "staging", "cluster": NAMED, **UNWATCHED, "canary": {"where": "cluster"}, **said}
+    base = {"tier": "staging", "cluster": NAMED, **UNWATCHED, "canary": {"where": "cluster"}, "metrics": {"where": "cluster"}, **said}
     return {(one.kind, one.name): one for one in render("staging", base)}
 
 

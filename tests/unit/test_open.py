@@ -63,7 +63,7 @@ class TestWhatThereIs:
         ("said", "what", "why"),
         [
             (WATCHED | {"grafana": {"where": "none"}}, "grafana", "has no grafana: grafana.where is none; `./sy open` knows prometheus"),
-            (BARE | {"metrics": {"where": "none"}}, "prometheus", "has no prometheus: metrics.where is none"),
+            (BARE | {"metrics": {"where": "none"}, "canary": {"where": "none"}}, "prometheus", "has no prometheus: metrics.where is none"),
             (
                 BARE | {"consumer": {"where": "none"}, "canary": {"where": "none"}, "mqtt": {"where": "none"}},
                 "rabbitmq",

@@ -58,7 +58,8 @@ class TestTheDisk:
         assert "metrics.kubelet_ranges: expected a list of at least 1 item" in said
 
     def test_what_is_off_is_not_checked(self) -> None:
-        assert resolve("x", {**SAID, "metrics": {"where": "none", "retention": "3000d"}})
+        off = {"metrics": {"where": "none", "retention": "3000d"}, "canary": {"where": "none"}}
+        assert resolve("x", SAID | off)
 
 
 class TestAsking:

@@ -141,6 +141,38 @@ PAIRS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         "elasticsearch.heap: '31.1Gi': expected at most 31Gi: above it Java's pointers double, and a larger heap holds less",
     ),
     (
+        "a heap that the server would not give itself",
+        {"elasticsearch": {"where": "cluster", "heap": "127Mi", "resources": {"memory": "1Gi"}}},
+        {"elasticsearch": {"where": "cluster", "heap": "128Mi", "resources": {"memory": "1Gi"}}},
+        "elasticsearch.heap: '127Mi': expected at least 128Mi, which the server gives itself on the smallest machine",
+    ),
+    (
+        "memory that a search node takes before it holds anything",
+        {"elasticsearch": {"where": "cluster", "resources": {"memory": "767Mi"}}},
+        {"elasticsearch": {"where": "cluster", "resources": {"memory": "768Mi"}}},
+        "elasticsearch.resources.memory: '767Mi': the heap is half of it, and a node takes 384Mi beside its heap before it holds anything; "
+        "expected at least 768Mi: with less it is killed while it starts",
+    ),
+    (
+        "memory that is too little beside a heap that is said",
+        {"elasticsearch": {"where": "cluster", "heap": "128Mi", "resources": {"memory": "511Mi"}}},
+        {"elasticsearch": {"where": "cluster", "heap": "128Mi", "resources": {"memory": "512Mi"}}},
+        "elasticsearch.resources.memory: '511Mi': the heap is 128Mi, and a node takes 384Mi beside its heap before it holds anything; "
+        "expected at least 512Mi: with less it is killed while it starts",
+    ),
+    (
+        "a topic that a broker hangs up on",
+        {"mqtt": {"queues": {"falls": {"topics": ["lamps/+/fall", "lamps/\n"]}}}},
+        {"mqtt": {"queues": {"falls": {"topics": ["lamps/+/fall", "lamps/ä"]}}}},
+        "mqtt.queues.falls.topics.1: 'lamps/\\n': expected a topic without control characters: a broker may hang up on whoever sends one",
+    ),
+    (
+        "a queue's name with a control character",
+        {"sidekiq": {"alerts": {"queues": ["alerts", "def\tault"]}}},
+        {"sidekiq": {"alerts": {"queues": ["alerts", "default,2"]}}},
+        "sidekiq.alerts.queues.1: 'def\\tault': expected 1 to 255 characters, none of them a control character",
+    ),
+    (
         "an even number of search nodes",
         {"elasticsearch": {"where": "cluster", "members": 2}},
         {"elasticsearch": {"where": "cluster", "members": 1}},
