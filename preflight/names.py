@@ -1,4 +1,4 @@
-"""What stands outside: the gateway, host names and their certificates."""
+"""What stands outside: the gateway, another stack's Loki, host names and their certificates."""
 
 import socket
 import ssl
@@ -31,6 +31,15 @@ def gateway(api: Api, name: str) -> Iterator[Finding]:
         yield right(what, f"{len(running)} pods run in namespace {name}")
     else:
         yield wrong(what, f"no pod runs in namespace {name}: nothing would lead to the web processes", "start the gateway there")
+
+
+def shared_logs(api: Api, namespace: str) -> Iterator[Finding]:
+    """Look for the Loki of another stack that is to keep the lines: its Service, in that stack's namespace."""
+    if api.find(f"/api/v1/namespaces/{namespace}/services/loki"):
+        yield right("logs", f"there is a Loki in namespace {namespace}")
+    else:
+        cure = "bring that stack up first, name another one in logs.namespace, or say logs: {where: cluster}"
+        yield wrong("logs", f"there is no Loki in namespace {namespace}: nobody would keep the lines", cure)
 
 
 def gateway_class(api: Api, edge: Edge) -> Iterator[Finding]:

@@ -94,6 +94,8 @@ def checks(api: Api, settings: Settings, standing: Standing, needs: Needs, place
     if settings.edge.where != "none":
         made.append(Check("gateway", ask(names.gateway_class, api, settings.edge)))
         made.append(Check("trusted proxies", ask(names.trusted_proxies, settings.edge, date.today())))
+    if settings.logs.where == "shared" and settings.logs.namespace:
+        made.append(Check("logs", ask(names.shared_logs, api, settings.logs.namespace)))
     made += [Check(f"name {one}", ask(names.device_name, api, needs, one)) for one in names.device_names(settings)]
     return made + ([Check(f"name {settings.domain}", ask(names.domain, settings.domain))] if settings.domain else [])
 

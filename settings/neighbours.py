@@ -1,4 +1,4 @@
-"""Names that only one stack can hold: looked for in the files of the other stacks beside it."""
+"""Names that only one stack can hold, and what it takes from another one: looked for in the files of the other stacks beside it."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 
 
 def problems(stack: str, settings: "Settings", layers: list[Layer], root: File) -> Iterator[Problem]:
-    """Yield a problem for each host name, and for a namespace in its cluster, that is not this stack's alone, and for a Loki that is."""
+    """Yield a problem for each host name and namespace in its cluster that is not this stack's alone, and for a Loki that is none."""
     held = held_names(settings)
     mine = settings.namespace_of(stack)
-    if settings.logs.where == "shared" and settings.logs.namespace == mine:
+    lender = settings.logs.namespace if settings.logs.where == "shared" else None
+    if lender == mine:
         reason = "is this stack's own, which runs no Loki: name another stack's, or say where: cluster"
         yield Problem(("logs", "namespace"), reason, mine, (("logs", "where"), ("namespace",)))
     for layer in layers[:-1]:
         if "domain" in layer.values and settings.domain == layer.values["domain"]:
             yield Problem(("domain",), "all stacks would share it: say it in each stack's own file", settings.domain)
-    says_mine = _namespace_pattern(mine)
+    wanted = {name: _namespace_pattern(name) for name in (mine, lender) if name}
     inherited = any("namespace" in layer.values for layer in layers[:-1])
     for file in sorted(root.glob("Pulumi.?*.yaml")):
         other = _stack_of(file)
@@ -34,12 +35,12 @@ def problems(stack: str, settings: "Settings", layers: list[Layer], root: File) 
         text = _text(file)
         named = any(name.removeprefix("mqtt.").encode() in text for name in held)
         here = settings.cluster.identifier.encode() in text or b"identifier" not in text
-        same = here and (inherited or mine.endswith(f"-{other}") or says_mine.search(text) is not None)
-        theirs = _document(file) if named or same else None
+        near = here and (inherited or any(name.endswith(f"-{other}") or said.search(text) for name, said in wanted.items()))
+        theirs = _document(file) if named or near else None
         if theirs and named:
             yield from _shared(settings, held, file, theirs)
-        if theirs and same:
-            yield from _same_namespace(settings, mine, file, theirs)
+        if theirs and near:
+            yield from _near(settings, mine, file, theirs)
 
 
 def held_names(settings: "Settings") -> dict[str, Path]:
@@ -88,22 +89,37 @@ def _shared(settings: "Settings", held: dict[str, Path], file: File, other: Stac
         yield Problem(held[name], f"is also said in {place}: {_why(settings, below, 'name')}", name)
 
 
-def _same_namespace(settings: "Settings", mine: str, file: File, other: StackDocument) -> Iterator[Problem]:
-    """Yield a problem when the other stack's namespace, said or made of its name, is this one's in the same cluster."""
+def _near(settings: "Settings", mine: str, file: File, other: StackDocument) -> Iterator[Problem]:
+    """Yield what is wrong with a stack in the same cluster whose namespace is this one's, or that of the Loki that this one shares."""
     try:
         layers = layers_of(_stack_of(file), other.values, file.parent)
     except SettingsError:
         return
     tree: Mapping[str, Any] = merged(layers)
-    cluster: Any = tree.get("cluster")
-    identifier = cast("Mapping[str, Any]", cluster).get("identifier") if isinstance(cluster, dict) else None
-    if identifier != settings.cluster.identifier or (tree.get("namespace") or f"{tree.get('product')}-{_stack_of(file)}") != mine:
+    if _map(tree.get("cluster")).get("identifier") != settings.cluster.identifier:
         return
+    namespace = tree.get("namespace") or f"{tree.get('product')}-{_stack_of(file)}"
+    if namespace == mine:
+        yield _same_namespace(settings, mine, file, other, tree)
+    elif settings.logs.where == "shared" and namespace == settings.logs.namespace:
+        yield from _no_loki(namespace, _map(tree.get("logs")).get("where", "none"), file, other)
+
+
+def _same_namespace(settings: "Settings", mine: str, file: File, other: StackDocument, tree: Mapping[str, Any]) -> Problem:
     line = other.lines.get(("namespace",))
     place = f"{file.name}:{line}" if line else f"{file.name}{'' if says(tree, ('namespace',)) else ' by default'}"
     why = _why(settings, tree.get("tier") == "production", "namespace")
-    reason = f"is also the namespace of {place} in the cluster {identifier}: {why}; say another one with `namespace:`"
-    yield Problem(("namespace",), reason, mine, (("product",), ("cluster", "identifier")))
+    reason = f"is also the namespace of {place} in the cluster {settings.cluster.identifier}: {why}; say another one with `namespace:`"
+    return Problem(("namespace",), reason, mine, (("product",), ("cluster", "identifier")))
+
+
+def _no_loki(namespace: str, kept: str, file: File, other: StackDocument) -> Iterator[Problem]:
+    if kept == "cluster":
+        return
+    line = other.lines.get(("logs", "where"))
+    place = f"{file.name}:{line}" if line else file.name
+    reason = f"is the namespace of {place}, which runs no Loki (logs.where: {kept}): name that of a stack that does, or say where: cluster"
+    yield Problem(("logs", "namespace"), reason, namespace, (("logs", "where"),))
 
 
 def _why(settings: "Settings", productions: bool, what: str) -> str:

@@ -14,19 +14,21 @@ import pytest
 
 from cli.preflight import Report
 from cli.stack import Stack
-from preflight import server
+from preflight import names, server
 from preflight.api import ApiError
 from preflight.findings import Check, right, unknown, wrong
 from preflight.images import outcome, pod_name, short
+from preflight.namespace import Standing
 from preflight.needs import Needs, Pods
 from preflight.packets import policies_of
 from preflight.place import Clock, LateError
 from preflight.quantities import amount, shown
 from preflight.room import Node, asked, unplaced
-from preflight.run import copying, run
+from preflight.run import checks, copying, run
 from preflight.scratch import PREFIX, Scratch, sweep
 from preflight.storage import judged
 from rendering import render
+from settings import resolve
 from tools.paths import ROOT
 
 GIB = Decimal(2**30)
@@ -210,6 +212,36 @@ def test_the_versions_are_those_of_the_documentation():
     tested, oldest = re.search(r"\| (1\.\d+)\.\d+,", row), re.search(r"nothing newer than (1\.\d+)", row)
     assert tested and oldest
     assert (tested[1], oldest[1]) == tuple(".".join(map(str, one)) for one in (server.TESTED, server.OLDEST))
+
+
+# What stands outside
+
+
+class Only:
+    """A cluster that has one object."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def find(self, path):
+        return {"kind": "Service"} if path == self.path else None
+
+
+def test_another_stacks_loki_is_looked_for_where_it_is_said_to_be():
+    lender = Only("/api/v1/namespaces/lamp-production/services/loki")
+    [found] = names.shared_logs(lender, "lamp-production")
+    assert (found.check, found.verdict) == ("logs", "right")
+    [found] = names.shared_logs(lender, "lamp-elsewhere")
+    assert (found.verdict, found.found) == ("wrong", "there is no Loki in namespace lamp-elsewhere: nobody would keep the lines")
+    assert "bring that stack up first" in found.cure
+
+
+def test_nobody_asks_for_it_where_a_stack_keeps_its_own_lines(needs):
+    said = {"tier": "staging", "cluster": {"identifier": "c"}, "logs": {"where": "shared", "namespace": "lamp-production"}}
+    asked = [
+        [check.what for check in checks(None, resolve("x", more), Standing("lamp.x"), needs, None)] for more in (said, said | {"logs": {}})
+    ]
+    assert ["logs" in one for one in asked] == [True, False]
 
 
 # The report

@@ -515,6 +515,28 @@ class TestNamesOfOtherStacks:
         [sentence] = self.problems(house, "b")
         assert "is also the namespace of Pulumi.a.yaml:1 in the cluster sandbox" in sentence
 
+    @pytest.mark.parametrize("theirs", [{"where": "none"}, {"where": "shared", "namespace": "elsewhere"}])
+    def test_lines_are_not_sent_to_a_stack_that_runs_no_loki(self, house: Path, theirs: dict[str, str]) -> None:
+        self.file(house, "lender", "staging", logs=theirs)
+        self.file(house, "try", "staging", logs={"where": "shared", "namespace": "lamp-lender"})
+        assert self.problems(house, "try") == [
+            f"Pulumi.try.yaml:7: logs.namespace: 'lamp-lender': is the namespace of Pulumi.lender.yaml:6, which runs no Loki "
+            f"(logs.where: {theirs['where']}): name that of a stack that does, or say where: cluster"
+        ]
+
+    def test_a_stack_that_says_nothing_of_logs_runs_no_loki_either(self, house: Path) -> None:
+        self.file(house, "lender", "staging", namespace="lamps")
+        self.file(house, "try", "staging", logs={"where": "shared", "namespace": "lamps"})
+        [sentence] = self.problems(house, "try")
+        assert "is the namespace of Pulumi.lender.yaml, which runs no Loki (logs.where: none)" in sentence
+
+    def test_a_loki_that_is_there_or_that_no_file_here_speaks_of_is_taken(self, house: Path) -> None:
+        self.file(house, "lender", "staging", logs={"where": "cluster"})
+        self.file(house, "elsewhere", "staging", cluster={"identifier": "company-2"})
+        for name, namespace in (("a", "lamp-lender"), ("b", "lamp-elsewhere"), ("c", "shop-production")):
+            self.file(house, name, "staging", logs={"where": "shared", "namespace": namespace})
+            assert self.problems(house, name) == []
+
     def test_fifty_stacks_that_say_nothing_of_ours_are_not_read_as_yaml(self, house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for number in range(50):
             self.file(house, f"n{number}", "staging", namespace=f"lamps-{number}", domain=f"n{number}.example.com")
