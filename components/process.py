@@ -1,5 +1,7 @@
 """Processes without a port: what the other lines of a Procfile were, and what Heroku Scheduler ran."""
 
+from collections.abc import Sequence
+
 import pulumi
 from pulumi_kubernetes import core
 
@@ -7,7 +9,7 @@ from components.kube import probes
 from components.kube.workload import cron_job, deployment
 from components.release import Release, scrapes, told
 from components.site import Site
-from components.watch import Watch, members, rules
+from components.watch import Expectation, Watch, members, rules
 from settings.app import Process as ProcessSettings
 from settings.app import Schedule as ScheduleSettings
 from settings.types import seconds_of
@@ -57,10 +59,14 @@ class Schedule(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def watched(component: str, said: ProcessSettings, *rules: str) -> Watch:
-    """Return what a process without a port brings to be watched: its own metrics, its number, and the files of its `rules`."""
+def watched(component: str, said: ProcessSettings, *rules: str, expects: Sequence[Expectation] = ()) -> Watch:
+    """Return what a process without a port brings to be watched: its own metrics, its number, and the files of its `rules`.
+
+    `expects` are further facts that its rules compare with.
+    """
     rules = (*rules, "app") if said.metrics else rules
-    return Watch(rules=rules, scrapes=scrapes(component, said), expectations=(members(component, said.replicas), *told(component, said)))
+    expectations = (members(component, said.replicas), *told(component, said), *expects)
+    return Watch(rules=rules, scrapes=scrapes(component, said), expectations=expectations)
 
 
 def run(

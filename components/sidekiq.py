@@ -5,7 +5,7 @@ import pulumi
 from components import process
 from components.release import Release
 from components.site import Site
-from components.watch import Watch, rules
+from components.watch import Watch, fact, rules
 from settings.app import SidekiqPool
 from settings.types import seconds_of
 
@@ -26,5 +26,6 @@ class Sidekiq(pulumi.ComponentResource):
         super().__init__("switchyard:index:Sidekiq", name, None, opts)
         env = {"RAILS_MAX_THREADS": str(args.concurrency), "SIDEKIQ_TIMEOUT": str(seconds_of(args.stop_within))}
         process.run(self, name, f"sidekiq-{pool}", args, site, release, command=args.argv, env=env)
-        self.watch = process.watched(f"sidekiq-{pool}", args, *rules("sidekiq"))
+        # By what it is, not by its name: another process may be called sidekiq-something as well.
+        self.watch = process.watched(f"sidekiq-{pool}", args, *rules("sidekiq"), expects=(fact("switchyard:sidekiq", f"sidekiq-{pool}"),))
         self.register_outputs({})

@@ -150,6 +150,12 @@ class TestExpectations:
         said = watched([Watch(expectations=(members("web", 2),)), Watch(expectations=(members("web", 3), members("a", 1)))])
         assert [(fact.labels["component"], fact.value) for fact in said.expectations] == [("web", 3), ("a", 1)]
 
+    def test_what_is_called_like_a_sidekiq_pool_is_not_taken_for_one(self) -> None:
+        stack = SAID | {"processes": {"sidekiq-web": {"command": ["bin/admin"]}}}
+        [said] = [one.inputs["data"] for one in render("x", stack) if "expectations.yml" in one.inputs.get("data", {})]
+        facts = yaml.safe_load(said["expectations.yml"])["groups"][0]["rules"]
+        assert [fact["labels"]["component"] for fact in facts if fact["record"] == "switchyard:sidekiq"] == ["sidekiq-alerts"]
+
     def test_the_queue_that_the_consumer_reads_is_expected_to_be_read(self) -> None:
         assert Expectation(record="switchyard:queue", value=1, labels={"queue": "falls"}) in watched(all_watches()).expectations
 
