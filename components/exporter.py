@@ -33,6 +33,11 @@ class Exporter:
     path: str = "/"
     """What it answers at once, without asking its server."""
 
+    @property
+    def port_name(self) -> str:
+        """What its port is called: redis, sidekiq. Two of one pod may not share a name."""
+        return self.name.removesuffix("-exporter")
+
     def container(self, site: Site, mounts: Mapping[str, str]) -> core.v1.ContainerArgs:
         """Return its container. It is alive when it listens and ready when it answers: whether its server does is a metric."""
         limit = {"GOMEMLIMIT": str(bytes_of(self.resources.memory) * 3 // 4), "GOMAXPROCS": "1"}
@@ -43,7 +48,7 @@ class Exporter:
             self.resources,
             command=self.command,
             env={**limit, **self.env},
-            ports={"http": self.port},
+            ports={self.port_name: self.port},
             mounts=mounts,
             read_only=[*mounts],
             probes={

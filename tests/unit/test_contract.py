@@ -367,6 +367,13 @@ class TestPods:
             mounted = {mount["name"] for container in pod.containers for mount in container.get("volumeMounts", [])}
             assert mounted == volumes, pod.component
 
+    def test_no_two_ports_of_a_pod_share_a_name_or_a_number(self, stack: Rendered) -> None:
+        for pod in templates(stack):
+            ports = [port for container in pod.containers for port in container.get("ports", [])]
+            for what in ("name", "containerPort"):
+                assert len({port[what] for port in ports}) == len(ports), pod.component
+            assert all(len(port["name"]) <= 15 for port in ports), pod.component
+
     def test_images_are_those_that_the_settings_name(self, stack: Rendered) -> None:
         used = {container["image"] for pod in templates(stack) for container in pod.containers}
         proxies = [one.inputs["spec"]["provider"]["kubernetes"]["envoyDeployment"] for one in stack.of("EnvoyProxy")]
