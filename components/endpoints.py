@@ -80,6 +80,11 @@ class Endpoint:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{port or self.port}"
 
+    @property
+    def path(self) -> str:
+        """The database as the path of an address: /lamp; empty for none."""
+        return f"/{quote(self.database)}" if self.database else ""
+
     def scheme(self, plain: str, encrypted: str) -> str:
         """Return the one of two URL schemes that says whether to encrypt."""
         return encrypted if self.encrypted else plain
@@ -106,7 +111,7 @@ ConfigVars = Mapping[str, pulumi.Output[str]]
 def postgres_vars(endpoint: Endpoint, name: str) -> ConfigVars:
     """Return the config vars that a Rails app finds its database by. libpq reads all it needs from the URL."""
     query = {"sslmode": endpoint.tls} | ({"sslrootcert": root} if (root := _root_certificate(endpoint)) else {})
-    address = endpoint.url("postgresql", f"/{endpoint.database}?{urlencode(query, safe='/')}")
+    address = endpoint.url("postgresql", f"{endpoint.path or '/'}?{urlencode(query, safe='/')}")
     return {name: address, **endpoint.tls_vars(name)}
 
 
@@ -117,8 +122,7 @@ def redis_vars(endpoint: Endpoint, name: str) -> ConfigVars:
 
 def elasticsearch_vars(endpoint: Endpoint, name: str) -> ConfigVars:
     """Return the config vars that the app finds its search engine by."""
-    path = f"/{endpoint.database}" if endpoint.database else ""
-    return {name: endpoint.url(endpoint.scheme("http", "https"), path), **endpoint.tls_vars(name)}
+    return {name: endpoint.url(endpoint.scheme("http", "https"), endpoint.path), **endpoint.tls_vars(name)}
 
 
 def authorities(endpoints: Sequence[Endpoint]) -> dict[str, pulumi.Input[str]]:

@@ -119,7 +119,7 @@ def postgres_uri(endpoint: Endpoint) -> str:
     """Return host, database and TLS mode as the exporter's driver takes them: it knows no `prefer`."""
     mode = "disable" if endpoint.tls == "prefer" else endpoint.tls
     root = f"&sslrootcert={CA_FILE}" if endpoint.ca is not None else ""
-    return f"{endpoint.place()}/{endpoint.database}?sslmode={mode}{root}"
+    return f"{endpoint.place()}{endpoint.path or '/'}?sslmode={mode}{root}"
 
 
 def redis_address(endpoint: Endpoint) -> str:
@@ -142,15 +142,15 @@ def with_password(variable: str, endpoint: Endpoint, words: Sequence[str], into:
 
 def elasticsearch_command(endpoint: Endpoint) -> str:
     """Return the shell command of the exporter."""
-    path = f"/{endpoint.database}" if endpoint.database else ""
     words = [
         "prometheus-elasticsearch-exporter",
         f"--web.listen-address=:{ELASTICSEARCH_PORT}",
-        f"--es.uri={endpoint.scheme('http', 'https')}://{endpoint.place()}{path}",
+        f"--es.uri={endpoint.scheme('http', 'https')}://{endpoint.place()}{endpoint.path}",
         "--es.all",
         "--es.timeout=7s",
-        "--collector.snapshots",
     ]
+    # It would ask for them beside the path, where something else may answer.
+    words += ["--collector.snapshots"] if not endpoint.path else []
     words += [f"--es.ca={CA_FILE}"] if endpoint.ca is not None else []
     words += ["--es.ssl-skip-verify"] if endpoint.tls == "require" else []
     # It writes the address with the password in it into its log when a question fails.

@@ -98,6 +98,13 @@ class TestOthers:
         clear = read(lambda: elasticsearch_vars(endpoint(database="shop", tls="disable"), "ELASTICSEARCH_URL"))
         assert clear == {"ELASTICSEARCH_URL": "http://u:p%2Fw@db.example.com:5432/shop"}
 
+    def test_a_path_or_a_name_that_an_address_can_not_hold_is_encoded(self) -> None:
+        def odd() -> Endpoint:
+            return endpoint(database="a b?c#d/e", tls="disable")
+
+        assert read(lambda: elasticsearch_vars(odd(), "X_URL"))["X_URL"] == "http://u:p%2Fw@db.example.com:5432/a%20b%3Fc%23d/e"
+        assert read(lambda: postgres_vars(odd(), "X_URL"))["X_URL"].endswith(":5432/a%20b%3Fc%23d/e?sslmode=disable")
+
     def test_the_broker_is_mqtts_unless_said_otherwise(self) -> None:
         said = read(lambda: MqttEndpoint.external("mqtt", external(tls="verify-full", ca=CA), secrets()).config_vars(Mqtt()))
         assert said["MQTT_URL"].startswith("mqtts://u:")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import runpy
+import shlex
 import subprocess
 import sys
 from typing import Any, cast
@@ -67,6 +68,14 @@ def test_the_search_engine_s_password_is_read_from_a_file_by_the_shell() -> None
     assert said.startswith('export ES_PASSWORD="$(cat /run/secrets/exporter/password)"; exec prometheus-elasticsearch-exporter ')
     assert "--es.uri=https://db.example.com:5432/d " in said and "--es.ca=/etc/exporter-ca/ca.pem" in said
     assert "skip-verify" not in said and "--es.ssl-skip-verify" in elasticsearch_command(endpoint(tls="require"))
+
+
+def test_a_path_is_written_as_an_address_has_it() -> None:
+    said = shlex.split(elasticsearch_command(endpoint(database="a b/ä?", password=None)))
+    assert "--es.uri=http://db.example.com:5432/a%20b/%C3%A4%3F" in said
+    assert postgres_uri(endpoint(database="a b?x")) == "db.example.com:5432/a%20b%3Fx?sslmode=disable"
+    assert "--collector.snapshots" not in said, "it leaves the path out"
+    assert "--collector.snapshots" in elasticsearch_command(endpoint(database=""))
 
 
 def test_certificates_are_verified_by_name_against_the_stacks_authority() -> None:
