@@ -1,5 +1,6 @@
 """The real thing: a sandbox cluster, and on it a stack of the tests' own that lives as long as the tests."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from bench.installation import Installation
 from bench.receiver import Receiver, receiving, settings
 from cli import cluster, machine
 from cli import sandbox as cli_sandbox
+from cli.errors import FailedError
 from cli.kubectl import Kubectl, find
 from cli.sandbox import Started
 from settings.stack import Cluster
@@ -143,7 +145,9 @@ def watched(started: Started, make_checkout: Callable[[], Project], receiver: Re
         yield made
     finally:
         made.destroy()
-        cluster.refresh(made.kubectl, progress, required=False)
+        # After Ctrl-C its steps are ended too, and what made the tests stop is what is to be read. The next `up` does what is left.
+        with contextlib.suppress(FailedError):
+            cluster.refresh(made.kubectl, progress, required=False)
         progress.close()
 
 
