@@ -87,7 +87,7 @@ def _room() -> Row:
             ),
             Panel(
                 title="Free space",
-                about="Below 0.15 no shard is put on the node, below 0.05 indices become read-only.",
+                about="Below 0.15 (of huge volumes: 200 GB) no shard is put on the node; below 0.05 (100 GB) indices become read-only.",
                 queries=(Query(expr=f"min by (name) ({free})", legend="{{name}}"),),
                 unit="percentunit",
                 thresholds=(Threshold(value=0.05, colour="orange"), Threshold(value=0.15, colour="green")),
