@@ -73,6 +73,8 @@ def of_config(said: Settings, service: tuple[str, ...], config: Mapping[str, str
 
 def wait_refused(logins: list[Login], kubectl: Kubectl, progress: Progress) -> None:
     """Wait until every server refuses the logins; FailedError says which still lets one in, or does not answer."""
+    if not logins:
+        return
     deadline = time.monotonic() + REFUSED_WITHIN_SECONDS
     with progress.step(f"waiting until {', '.join(login.service for login in logins)} refuse the passwords of before"):
         for login in logins:

@@ -82,4 +82,4 @@ def change(target: Target, progress: Progress, state: str) -> None:
 def urns(standing: list[dict[str, object]]) -> list[str]:
     """Return the resources of a state that lead requests to the app."""
     found = [str(one["urn"]) for one in standing if str(one.get("type", "")).endswith(ROUTE)]
-    return [urn for urn in found if not urn.endswith(f"::{REDIRECT}")]
+    return [urn for urn in found if not urn.rpartition("::")[2].startswith(REDIRECT)]

@@ -1,7 +1,7 @@
 """`sy rotate`: other passwords for a stack's own servers, while they and the app go on."""
 
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,11 @@ def revoke(stack: Stack, services: list[Service]) -> None:
 def wait_gone(kubectl: Kubectl, config: str, progress: Progress) -> None:
     """Wait until no pod is left that may still need the login of before; the app's of now are in the Secret `config`."""
     deadline = time.monotonic() + GONE_SECONDS
-    while leaving := holding(kubectl.get("pods")["items"], config):
+    current = [
+        config,
+        *(name for job in kubectl.get("cronjobs")["items"] for name in _mounted(job["spec"]["jobTemplate"]["spec"]["template"])),
+    ]
+    while leaving := holding(kubectl.get("pods")["items"], current):
         with progress.step(f"waiting for {', '.join(leaving[:3])} to end"):
             if time.monotonic() > deadline:
                 raise FailedError(
@@ -115,13 +119,13 @@ def wait_gone(kubectl: Kubectl, config: str, progress: Progress) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def holding(pods: Iterable[Mapping[str, Any]], config: str) -> list[str]:
+def holding(pods: Iterable[Mapping[str, Any]], current: Sequence[str]) -> list[str]:
     """Return the pods that may still use the login of before.
 
-    Those are the ones that are being ended, and those that run with another Secret of config vars than `config`: a schedule's Job that
-    began before does.
+    Those are the ones that are being ended, and those that run with an earlier form of one of the Secrets `current`, which are named by
+    their content: a Job that began before does, be it a schedule of the app's or a snapshot of Elasticsearch.
     """
-    kept = config.rpartition("-")[0]
+    kept = {name.rpartition("-")[0] for name in current}
 
     def before(pod: Mapping[str, Any]) -> bool:
         if pod["metadata"].get("deletionTimestamp"):
@@ -129,9 +133,15 @@ def holding(pods: Iterable[Mapping[str, Any]], config: str) -> list[str]:
         found: list[list[dict[str, Any]]] = [part.get("envFrom") or [] for part in pod["spec"]["containers"]]
         names = [str(one["secretRef"]["name"]) for sources in found for one in sources if "secretRef" in one]
         ended = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-        return not ended and any(name.rpartition("-")[0] == kept and name != config for name in names)
+        return not ended and any(name.rpartition("-")[0] in kept and name not in current for name in [*names, *_mounted(pod)])
 
     return [str(pod["metadata"]["name"]) for pod in pods if before(pod)]
+
+
+def _mounted(pod: Mapping[str, Any]) -> list[str]:
+    """Return the Secrets whose files a pod, or a template of one, has."""
+    volumes: list[dict[str, Any]] = pod["spec"].get("volumes") or []
+    return [str(one["secret"]["secretName"]) for one in volumes if "secret" in one]
 
 
 def _named(services: tuple[str, ...], known: dict[str, Service]) -> list[str]:

@@ -29,6 +29,8 @@ MAINTENANCE = "maintenance"
 ADDRESS_SECONDS = 600
 """Clouds take a minute or two to make a load balancer."""
 RETRIES = 3
+HOSTS = 16
+"""How many hosts a route may name (Gateway API, HTTPRoute.spec.hostnames)."""
 FORGED = (
     "Client-IP",
     "X-Client-IP",
@@ -213,13 +215,13 @@ def routes(name: str, args: edge.Edge, targets: Sequence[Target], site: Site, op
         body=page(args),
         opts=opts,
     )
-    redirect: Rule = {"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "statusCode": 301}}]}
-    HttpRoute(
-        REDIRECT,
-        metadata(COMPONENT, site, REDIRECT),
-        {"parentRefs": [{"name": COMPONENT, "sectionName": "http"}], "rules": [redirect]},
-        opts,
-    )
+    for number, hosts in enumerate(_redirected(targets), 1):
+        redirect: Rule = {"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "statusCode": 301}}]}
+        spec: gateway.RouteSpec = {"parentRefs": [{"name": COMPONENT, "sectionName": "http"}], "rules": [redirect]}
+        if hosts:
+            spec["hostnames"] = hosts
+        called = REDIRECT if number == 1 else f"{REDIRECT}-{number}"
+        HttpRoute(called, metadata(COMPONENT, site, called), spec, opts)
     for target in targets:
         spec: gateway.RouteSpec = {
             "parentRefs": _parents(args.certificate, target),
@@ -228,6 +230,22 @@ def routes(name: str, args: edge.Edge, targets: Sequence[Target], site: Site, op
         if target.hosts:
             spec["hostnames"] = list(target.hosts)
         HttpRoute(f"{name}-{target.name}", metadata(COMPONENT, site, target.name), spec, opts)
+
+
+def _redirected(targets: Sequence[Target]) -> list[list[str]]:
+    """Return the hosts that are led to port 443, as many at a time as a route takes; an empty list: all.
+
+    They are named wherever they are known: an issuer that proves one answers its challenges by a route of that host on port 80, and a
+    host that any route names is led by routes that name it alone.
+    """
+    named = list(dict.fromkeys(host for target in targets for host in target.hosts))
+    if not all(target.hosts for target in targets):
+        return [[], *_batches(named)]
+    return _batches(named) or [[]]
+
+
+def _batches(hosts: Sequence[str]) -> list[list[str]]:
+    return [list(hosts[first : first + HOSTS]) for first in range(0, len(hosts), HOSTS)]
 
 
 def _parents(said: edge.Certificate, target: Target) -> list[gateway.Reference]:

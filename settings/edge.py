@@ -90,7 +90,8 @@ class Limits(Model):
     body_within: Duration = "60s"
     """How long the whole request may take to arrive (408)."""
     answer_within: Duration = "90s"
-    """How long the app may take (504): less than `keep_alive.balancer`, which would hang up; Cloudflare itself waits 120 s."""
+    """How long the app may take until its answer is whole (504). A load balancer hangs up on a connection on which nothing moves for
+    `keep_alive.balancer`, so an app that takes longer must send something meanwhile; Cloudflare itself waits 120 s."""
     connections: int = Field(default=10000, ge=10, le=1000000)
     """Connections of clients to each proxy; those beyond it are closed at once."""
 
@@ -144,8 +145,10 @@ class Edge(Model):
 
     @property
     def allowed(self) -> list[str]:
-        """The ranges of `allow_from`; none: everybody."""
-        return [] if "0.0.0.0/0" in self.allow_from else ranges(self.allow_from)
+        """The ranges of `allow_from`; none: everybody. Of Cloudflare's those of IPv4: some clouds refuse a Service that names others."""
+        if "0.0.0.0/0" in self.allow_from:
+            return []
+        return [one for one in ranges(self.allow_from) if one in self.allow_from or ":" not in one]
 
     @property
     def behind_cloudflare(self) -> bool:

@@ -36,7 +36,8 @@ class Cluster(Model):
     """Context in it, always said: whichever is current by chance is not taken."""
     api_server: list[Cidr] = Field(default=["0.0.0.0/0"], min_length=1)
     """Addresses of the API server, which Patroni, Prometheus, kube-state-metrics and a nightly restart must reach through their network
-    policies; as long as nobody says them, those may reach any address on its ports. The app never reaches those that are said."""
+    policies; as long as nobody says them, those may reach any address on its ports. The app is let out to none that are said, unless the
+    `ranges` of a service outside cover them."""
     api_server_ports: list[Port] = Field(default=[443, 6443], min_length=1)
     """Its ports: most networks see them after translation."""
     dns: dict[str, str] = {"k8s-app": "kube-dns"}

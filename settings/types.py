@@ -167,15 +167,14 @@ NamespaceName = Annotated[
     ),
 ]
 """The name of a namespace that somebody else makes."""
-LabelKey = Annotated[
-    str,
-    *_matches(
-        r"([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?",
-        "expected a key as Kubernetes takes it, such as pool or example.com/pool: letters, digits, '-', '_', '.', at most 63 after the /",
-        "key of a label or an annotation",
-    ),
-]
-"""The key of a label, an annotation or a taint."""
+_LABEL_KEY = r"([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+_LABEL_KEY_EXPECTED = (
+    "expected a key as Kubernetes takes it, such as pool or example.com/pool: letters, digits, '-', '_', '.', at most 63 after the /"
+)
+LabelKey = Annotated[str, *_matches(_LABEL_KEY, _LABEL_KEY_EXPECTED, "key of a label or an annotation")]
+"""The key of a label or an annotation."""
+TaintKey = Annotated[str, *_matches(f"({_LABEL_KEY})?", _LABEL_KEY_EXPECTED, "key of a taint, or nothing: all taints")]
+"""The key of a taint; empty: of all."""
 LabelValue = Annotated[
     str,
     *_matches(
@@ -250,8 +249,8 @@ class Resources(Model):
 class Toleration(Model):
     """A taint that pods put up with."""
 
-    key: LabelKey
-    """The taint's key."""
+    key: TaintKey
+    """The taint's key; empty: any."""
     value: LabelValue | None = None
     """The taint's value; None: any."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None

@@ -55,7 +55,8 @@ class TestPlacementsThatNoNodeSatisfies:
         assert "the taints of every node that is meant keep pods away (dedicated=data:NoSchedule): say `tolerations` (postgres)" in sentence
 
     @pytest.mark.parametrize(
-        "tolerated", [{"key": "dedicated"}, {"key": "dedicated", "value": "data"}, {"key": "dedicated", "effect": "NoSchedule"}]
+        "tolerated",
+        [{"key": "dedicated"}, {"key": "dedicated", "value": "data"}, {"key": "dedicated", "effect": "NoSchedule"}, {"key": ""}],
     )
     def test_a_taint_that_is_put_up_with_is_none(self, tolerated: dict[str, str]) -> None:
         said = {"postgres": {"placement": {"node_selector": {"pool": "data"}, "tolerations": [tolerated]}}}

@@ -89,7 +89,15 @@ class TestCommand:
             pod("nightly-done", "app-config-1111111111", phase="Succeeded"),
             {"metadata": {"name": "postgres-0"}, "spec": {"containers": [{}]}, "status": {"phase": "Running"}},
         ]
-        assert rotate.holding(pods, "app-config-2222222222") == ["web-old", "nightly-old"]
+        assert rotate.holding(pods, ["app-config-2222222222"]) == ["web-old", "nightly-old"]
+
+    def test_a_snapshot_that_began_with_the_login_of_before_is_waited_for(self):
+        def pod(name, keys):
+            volumes = [{"name": "tmp", "emptyDir": {}}, {"name": "keys", "secret": {"secretName": keys}}]
+            return {"metadata": {"name": name}, "spec": {"containers": [{}], "volumes": volumes}, "status": {"phase": "Running"}}
+
+        pods = [pod("snapshot-old", "elasticsearch-snapshots-1"), pod("snapshot-new", "elasticsearch-snapshots-2"), pod("mqtt-0", "mqtt-1")]
+        assert rotate.holding(pods, ["app-config-2", "elasticsearch-snapshots-2"]) == ["snapshot-old"]
 
     @pytest.mark.parametrize(("in_use", "told"), [(1, False), (2, True)])
     def test_who_only_ended_a_rotation_is_told_that_the_passwords_are_those_of_before(self, trial, monkeypatch, capsys, in_use, told):

@@ -9,13 +9,15 @@ name=scheduled-$(date -u +%Y.%m.%d-%H.%M.%S)
 ask --request PUT --data '{"indices": "*", "include_global_state": true, "feature_states": ["none"]}' "$repository/$name" >/dev/null
 echo "$name: started"
 while :; do
-    state=$(ask "$server/_cat/snapshots/switchyard?h=id,status" | sed -n "s/^$name  *\([A-Z_]*\).*/\1/p")
+    # By itself: a pipe would hide that the server did not answer, or refused.
+    list=$(ask "$server/_cat/snapshots/switchyard?h=id,status")
+    state=$(echo "$list" | sed -n "s/^$name  *\([A-Z_]*\).*/\1/p")
     case $state in IN_PROGRESS | '') sleep 2 ;; *) break ;; esac
 done
 echo "$name: $state"
 
 # Names sort by time, so the newest come first.
-list=$(ask "$server/_cat/snapshots/switchyard?h=id,status" | sort -r)
+list=$(echo "$list" | sort -r)
 whole=0
 while read -r id status; do
     case $id in scheduled-*) ;; *) continue ;; esac
