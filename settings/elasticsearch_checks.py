@@ -109,6 +109,6 @@ def _repository(search: Elasticsearch) -> Iterator[Problem]:
     if repository.type == "fs" and search.members > 1:
         reason = (
             f"{search.members} nodes write one repository together, and a volume belongs to the pod of one: say type: s3 and a bucket, or "
-            f"members: 1"
+            "elasticsearch.members: 1"
         )
         yield Problem((*path, "type"), reason, repository.type, (("elasticsearch", "members"),))

@@ -93,7 +93,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"snapshots": {}},
         "elasticsearch.snapshots.repository.type: 'fs' by default: 3 nodes write one repository together, and a volume belongs to the pod "
-        "of one: say type: s3 and a bucket, or members: 1",
+        "of one: say type: s3 and a bucket, or elasticsearch.members: 1",
     ),
     (
         {"snapshots": {"repository": {"type": "s3"}}},
