@@ -77,13 +77,15 @@ def _members(settings: "Settings") -> Iterator[Problem]:
 def _alone(settings: "Settings") -> Iterator[Problem]:
     consumer = settings.consumer
     if consumer.where == "cluster" and consumer.alone and consumer.replicas != 1:
-        reason = f"expected 1 in mode {consumer.mode}: a second one would cut the first off"
+        reason = f"expected 1 with consumer.mode {consumer.mode}: a second one would cut the first off"
         yield Problem(("consumer", "replicas"), reason, consumer.replicas, (("consumer", "mode"), ("consumer", "where")))
     groups = {"web": settings.web, "sidekiq": settings.sidekiq, "processes": settings.processes}
     said = [((group, name), process) for group, members in groups.items() for name, process in members.items()]
     for path, process in [*said, (("consumer",), consumer)]:
         if process.singleton and process.replicas != 1 and not (path == ("consumer",) and consumer.where == "none"):
-            yield Problem((*path, "replicas"), "expected 1 of a singleton", process.replicas, ((*path, "singleton"),))
+            yield Problem(
+                (*path, "replicas"), f"expected 1 of a singleton ({dotted(path)}.singleton)", process.replicas, ((*path, "singleton"),)
+            )
 
 
 def _accounts(settings: "Settings") -> Iterator[Problem]:

@@ -277,12 +277,12 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     (
         "two of a singleton",
         {"processes": {"clock": {"command": ["c"], "singleton": True, "replicas": 2}}},
-        "processes.clock.replicas: 2: expected 1 of a singleton",
+        "processes.clock.replicas: 2: expected 1 of a singleton (processes.clock.singleton)",
     ),
     (
         "two MQTT sessions",
         {"consumer": {"mode": "mqtt"}, "mqtt": {"queues": {"falls": None}}},
-        "consumer.replicas: 2 by default: expected 1 in mode mqtt: a second one would cut the first off",
+        "consumer.replicas: 2 by default: expected 1 with consumer.mode mqtt: a second one would cut the first off",
     ),
 ]
 
