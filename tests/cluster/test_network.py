@@ -139,8 +139,8 @@ class TestInsideTheNamespace:
         assert from_pod(installation, web, host, 5432)
         image = installation.pods("web")[0]["spec"]["containers"][0]["image"]
         subprocess.run(kubectl.argv("create", "namespace", "lamp-stranger"), check=True, capture_output=True, timeout=60)
+        there = ("--namespace", "lamp-stranger")
         try:
-            there = ("--namespace", "lamp-stranger")
             words = [
                 "run",
                 "stranger",
@@ -155,6 +155,7 @@ class TestInsideTheNamespace:
             installation.run(*there, "wait", "--for=condition=Ready", "pod/stranger", "--timeout=90s")
             assert not from_pod(installation, "stranger", host, 5432, *there)
         finally:
+            installation.run(*there, "delete", "pod", "stranger", "--grace-period=1", check=False)
             subprocess.run(kubectl.argv("delete", "namespace", "lamp-stranger"), check=True, capture_output=True, timeout=120)
 
     def test_the_app_reaches_no_private_address_outside_its_stack(self, installation: Installation) -> None:
@@ -262,7 +263,8 @@ class TestLamps:
         victim = Lamp(installation.broker, second, second_password)
         try:
             wait_until(lambda: victim.connected, PATIENCE, lambda: "the lamp was not let in")
-            for _ in range(20):
+            # The broker takes three seconds to refuse one.
+            for _ in range(5):
                 assert outcome(installation, second, first, password) == "Not authorized"
             assert (victim.connections, victim.connected) == (1, True)
             event = str(uuid.uuid4())
