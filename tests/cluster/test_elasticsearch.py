@@ -175,4 +175,4 @@ class TestOneNode:
         logins.wait_refused([before], search.trial.kubectl, progress)
         progress.close()
         assert search.uid() == uid
-        assert search.falls() == 1
+        assert search.ask("Get", "/")[0] == 200
