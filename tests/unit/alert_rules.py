@@ -9,11 +9,10 @@ import yaml
 
 from components.watch import RULES
 from settings.loader import ROOT
+from tests.unit.promql import metrics_of
 
 CASES = ROOT / "tests" / "rules"
 FILES = sorted(RULES.glob("*.yml"))
-_WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_NO_METRIC = {"and", "or", "unless", "on", "ignoring", "group_left", "group_right", "by", "without", "bool", "offset"}
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,7 @@ class Alert:
     @property
     def metrics(self) -> set[str]:
         """The names of the series that its expression reads."""
-        text = re.sub(r"\"[^\"]*\"", "", self.expression)
-        text = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\b(by|on|ignoring|without|group_left|group_right) *\([^)]*\)", " ", text)
-        return {word for word in _WORD.findall(re.sub(r"[a-zA-Z_]+ *\(", " ( ", text)) if word not in _NO_METRIC}
+        return metrics_of(self.expression)
 
 
 @cache
