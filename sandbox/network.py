@@ -166,7 +166,7 @@ def outside(name: str) -> Generator[Outside]:
     run("ip", "netns", "add", netns)
     try:
         inside = ("ip", "-n", netns)
-        run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", netns)
+        run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "address", _hardware(address), "netns", netns)
         run("ip", "link", "set", link, "master", BRIDGE, "up")
         run("ip", "link", "set", link, "alias", address)
         run(*inside, "link", "set", "lo", "up")
@@ -178,6 +178,14 @@ def outside(name: str) -> Generator[Outside]:
         # The cable goes first and by name: a namespace is freed late, and its cable's end with it.
         run("ip", "link", "del", link, check=False)
         run("ip", "netns", "del", netns)
+
+
+def _hardware(address: str) -> str:
+    """Return the hardware address of a client: always the same for its address.
+
+    Another one each time would leave the nodes sending answers to the client before it, until they ask again some eight seconds later.
+    """
+    return ":".join(f"{part:02x}" for part in (2, 0, *map(int, address.split("."))))
 
 
 def _free_address() -> str:
