@@ -26,6 +26,7 @@ from sandbox import network
 from sandbox.host import run
 from sandbox.layout import BRIDGE
 from sandbox.network import Outside
+from settings.gateway import OWNING_NAMESPACE
 from tests.cluster.certificates import Authority
 from tests.cluster.trial import BARE, Trial, overlay
 from tests.engine.project import Project
@@ -154,7 +155,7 @@ class TestWayIn:
             kind, spec, status = one["kind"], one["spec"], one.get("status", {})
             if kind == "Node":
                 places |= {(each["address"], port) for each in status["addresses"] if each["type"] == "InternalIP" for port in inner}
-            elif one["metadata"]["namespace"] not in ours:
+            elif one["metadata"]["namespace"] not in ours or self.anothers(one, edge):
                 continue
             elif kind == "Service":
                 given = [each["ip"] for each in status.get("loadBalancer", {}).get("ingress", [])]
@@ -177,9 +178,14 @@ class TestWayIn:
         return {(host, port) for host, port in json.loads(done.stdout)}
 
     @staticmethod
+    def anothers(one: dict[str, Any], edge: Trial) -> bool:
+        """Whether it serves another stack's Gateway: the sandbox may hold more than this one."""
+        return one["metadata"].get("labels", {}).get(OWNING_NAMESPACE, edge.namespace) != edge.namespace
+
+    @staticmethod
     def led_to(pod: dict[str, Any], edge: Trial) -> list[int]:
         labels = pod["metadata"].get("labels", {})
-        if labels.get("gateway.envoyproxy.io/owning-gateway-namespace") == edge.namespace:
+        if labels.get(OWNING_NAMESPACE) == edge.namespace:
             return [10080, 10443]
         return [8883] if pod["metadata"]["namespace"] == edge.namespace and labels.get("app.kubernetes.io/component") == "mqtt" else []
 
@@ -188,9 +194,7 @@ class TestWayIn:
         """The Services that lead to the same pods and ports by an address of the cluster."""
         services = [one for one in found if one["kind"] == "Service"]
         broker = [one["spec"] for one in services if one["metadata"]["namespace"] == edge.namespace and "mqtt" in one["metadata"]["name"]]
-        proxies = [
-            one["spec"] for one in services if one["spec"]["type"] == "LoadBalancer" and one["metadata"]["namespace"] != edge.namespace
-        ]
+        proxies = [one["spec"] for one in services if one["metadata"].get("labels", {}).get(OWNING_NAMESPACE) == edge.namespace]
         return [(spec, 8883) for spec in broker] + [(spec, port) for spec in proxies for port in (80, 443)]
 
     def test_port_80_only_sends_to_443(self, way: Way) -> None:
