@@ -69,11 +69,14 @@ class CertificateExporter(pulumi.ComponentResource):
             theirs = site.selector(one.component)
             network.allow_out(f"{name}-dials-{one.component}", name, site, own, [network.pods(theirs)], [one.port], child)
             network.allow_in(f"{name}-dials-{one.component}-in", one.component, site, [network.pods(own)], [one.port], child)
-        # Proxies show a certificate for each host, and are the same pods.
-        for one in {each.elsewhere.namespace: each for each in reversed(listeners) if each.elsewhere}.values():
-            if there := one.elsewhere:
-                beyond = [network.pods_of_namespace(there.namespace, there.labels)]
-                network.allow_out(f"{name}-dials-{one.component}", name, site, own, beyond, [there.port], child)
+        # Proxies show a certificate for each host, and are the same pods: the first says how they are called.
+        dialled: dict[str, tuple[str, Elsewhere]] = {}
+        for one in listeners:
+            if one.elsewhere:
+                dialled.setdefault(one.elsewhere.namespace, (one.component, one.elsewhere))
+        for component, there in dialled.values():
+            beyond = [network.pods_of_namespace(there.namespace, there.labels)]
+            network.allow_out(f"{name}-dials-{component}", name, site, own, beyond, [there.port], child)
         scrapes = [
             Scrape(
                 job="certificates",

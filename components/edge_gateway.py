@@ -215,8 +215,8 @@ def routes(name: str, args: edge.Edge, targets: Sequence[Target], site: Site, op
         body=page(args),
         opts=opts,
     )
+    redirect: Rule = {"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "statusCode": 301}}]}
     for number, hosts in enumerate(_redirected(targets), 1):
-        redirect: Rule = {"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "statusCode": 301}}]}
         spec: gateway.RouteSpec = {"parentRefs": [{"name": COMPONENT, "sectionName": "http"}], "rules": [redirect]}
         if hosts:
             spec["hostnames"] = hosts
@@ -238,14 +238,9 @@ def _redirected(targets: Sequence[Target]) -> list[list[str]]:
     They are named wherever they are known: an issuer that proves one answers its challenges by a route of that host on port 80, and a
     host that any route names is led by routes that name it alone.
     """
-    named = list(dict.fromkeys(host for target in targets for host in target.hosts))
-    if not all(target.hosts for target in targets):
-        return [[], *_batches(named)]
-    return _batches(named) or [[]]
-
-
-def _batches(hosts: Sequence[str]) -> list[list[str]]:
-    return [list(hosts[first : first + HOSTS]) for first in range(0, len(hosts), HOSTS)]
+    hosts = _hosts(targets)
+    named = [hosts[first : first + HOSTS] for first in range(0, len(hosts), HOSTS)]
+    return named if targets and all(target.hosts for target in targets) else [[], *named]
 
 
 def _parents(said: edge.Certificate, target: Target) -> list[gateway.Reference]:

@@ -8,7 +8,7 @@ import pulumi
 from components.kube.gateway import GATEWAY_GROUP
 from components.ownership import OwnershipError, asked
 from settings import Settings
-from settings.gateway import ENVOY_GATEWAY
+from settings.gateway import foreign
 
 SECONDS = 5
 """How long the API server may take; a preview does without its answer."""
@@ -41,14 +41,10 @@ def missing(where: str, wanted: str, known: Mapping[str, str], cluster: str) -> 
         make = "make it with `./sy cluster up -s STACK`" if where == "gateway" else "install its controller"
         there = f"it has {', '.join(sorted(known))}" if known else "it has none"
         return [f"{said}cluster {cluster} has no {kind} of that name ({there}), so nobody would serve it: {make}, or name another one"]
-    if where == "gateway" and not known[wanted].startswith(ENVOY_GATEWAY):
-        # Its limits, and whom it believes about addresses, are said in Envoy Gateway's own words: another one would pass them over.
-        ours = ", ".join(sorted(name for name, controller in known.items() if controller.startswith(ENVOY_GATEWAY)))
+    if where == "gateway" and (why := foreign(known[wanted])):
+        ours = ", ".join(sorted(name for name, controller in known.items() if not foreign(controller)))
         cure = f"name {ours}" if ours else "make one with `./sy cluster up -s STACK`"
-        return [
-            f"{said}is served by {known[wanted]}, which does not know what the stack says of limits and addresses; expected a class of "
-            f"Envoy Gateway's: {cure}"
-        ]
+        return [f"{said}{why}; expected a class of Envoy Gateway's: {cure}"]
     return []
 
 

@@ -13,7 +13,7 @@ from preflight.needs import Needs
 from preflight.objects import name_of, parts, text
 from settings import proxies
 from settings.edge import Edge
-from settings.gateway import ENVOY_GATEWAY
+from settings.gateway import foreign
 from settings.stack import Settings
 
 SECONDS = 5
@@ -57,10 +57,8 @@ def gateway_class(api: Api, edge: Edge) -> Iterator[Finding]:
             what, "the cluster has none of that name: nobody would serve the stack's edge", f"{cure}, or say another edge.class_name"
         )
         return
-    controller = text(found, "spec", "controllerName")
-    if edge.where == "gateway" and not controller.startswith(ENVOY_GATEWAY):
-        why = f"it is served by {controller}, which does not know what the stack says of limits and addresses"
-        yield wrong(what, why, "name a class of Envoy Gateway's, or run `./sy cluster up -s STACK`, which makes one")
+    if edge.where == "gateway" and (why := foreign(text(found, "spec", "controllerName"))):
+        yield wrong(what, f"it {why}", "name a class of Envoy Gateway's, or run `./sy cluster up -s STACK`, which makes one")
         return
     said = [text(one, "status") for one in parts(found, "status", "conditions") if text(one, "type") == "Accepted"]
     if edge.where == "gateway" and said != ["True"]:

@@ -28,6 +28,16 @@ OWNING_NAMESPACE = "gateway.envoyproxy.io/owning-gateway-namespace"
 """Label of an Envoy: the namespace of the Gateway that it serves."""
 
 
+def foreign(controller: str) -> str | None:
+    """Return why the controller of a GatewayClass does not do; None: it is an Envoy Gateway.
+
+    A stack's limits, and whom it believes about addresses, are said in Envoy Gateway's own words: another one would pass them over.
+    """
+    if controller.startswith(ENVOY_GATEWAY):
+        return None
+    return f"is served by {controller}, which does not know what the stack says of limits and addresses"
+
+
 def proxies_service(namespace: str, gateway: str) -> str:
     """Return the Service of the proxies of a stack's Gateway, as Envoy Gateway calls it: in its own namespace, and not to be chosen."""
     owner = f"{namespace}/{gateway}"

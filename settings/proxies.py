@@ -42,11 +42,10 @@ def _narrow(text: str) -> str:
     return str(made)
 
 
-Trusted = Annotated[
-    str,
-    AfterValidator(_narrow),
-    WithJsonSchema({"type": "string", "pattern": "^(cloudflare|[0-9a-fA-F:.]+(/[0-9]{1,3})?)$", "x-type": "range of addresses"}),
-]
+_RANGE_OR_WORD = WithJsonSchema(
+    {"type": "string", "pattern": "^(cloudflare|[0-9a-fA-F:.]+(/[0-9]{1,3})?)$", "x-type": "range of addresses"}
+)
+Trusted = Annotated[str, AfterValidator(_narrow), _RANGE_OR_WORD]
 """A range of proxies' addresses, none so wide that clients would be in it, or the word cloudflare."""
 
 
@@ -54,11 +53,7 @@ def _allowed(text: str) -> str:
     return text if text == CLOUDFLARE else range_of(text)
 
 
-Allowed = Annotated[
-    str,
-    AfterValidator(_allowed),
-    WithJsonSchema({"type": "string", "pattern": "^(cloudflare|[0-9a-fA-F:.]+(/[0-9]{1,3})?)$", "x-type": "range of addresses"}),
-]
+Allowed = Annotated[str, AfterValidator(_allowed), _RANGE_OR_WORD]
 """A range of addresses, or the word cloudflare."""
 
 

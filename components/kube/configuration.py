@@ -47,7 +47,9 @@ def secret(
     and the name has to be a plain string. The digest is in the Pulumi name too: taken back by a rollback, a replacement
     of one resource would be deleted last (knowledge: pending deletes).
     """
-    return _secret(name, component, site, values, fingerprint, opts, immutable=True)[0]
+    full = f"{name}-{digest(fingerprint, sorted(values))}"
+    core.v1.Secret(full, metadata=metadata(component, site, full), string_data=dict(values), immutable=True, opts=opts)
+    return full
 
 
 def renewed_secret(
@@ -63,18 +65,5 @@ def renewed_secret(
     For a server's accounts: the kubelet writes the new files within two minutes, and a script in the pod lets the server read them. So a
     rotation restarts no server. `fingerprint` is what the values are besides passwords: where that changes, the pods are replaced.
     """
-    return _secret(name, component, site, values, fingerprint, opts)
-
-
-def _secret(
-    name: str,
-    component: str,
-    site: Site,
-    values: Mapping[str, pulumi.Input[str]],
-    fingerprint: object,
-    opts: pulumi.ResourceOptions,
-    *,
-    immutable: bool | None = None,
-) -> tuple[str, core.v1.Secret]:
     full = f"{name}-{digest(fingerprint, sorted(values))}"
-    return full, core.v1.Secret(full, metadata=metadata(component, site, full), string_data=dict(values), immutable=immutable, opts=opts)
+    return full, core.v1.Secret(full, metadata=metadata(component, site, full), string_data=dict(values), opts=opts)

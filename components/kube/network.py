@@ -30,10 +30,7 @@ def pods(labels: Mapping[str, str]) -> Peer:
 
 def pods_of_namespace(name: str, labels: Mapping[str, str] | None = None) -> Peer:
     """Return the pods of another namespace, those with `labels` or all."""
-    return Peer(
-        namespace_selector=meta.v1.LabelSelectorArgs(match_labels={"kubernetes.io/metadata.name": name}),
-        pod_selector=meta.v1.LabelSelectorArgs(match_labels=dict(labels)) if labels else None,
-    )
+    return labelled_namespaces({"kubernetes.io/metadata.name": name}, labels)
 
 
 def addresses(cidr: str, excluded: Sequence[str] = ()) -> Peer:

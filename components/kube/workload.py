@@ -11,7 +11,8 @@ from components.kube.security import SERVER_UID, container_security, pod_securit
 from components.site import Site
 from settings.backing import Volume
 from settings.fixed import VOLUME, VOLUMES_PORT
-from settings.types import Placement, Resources, Toleration, bytes_of
+from settings.nodes import written
+from settings.types import Placement, Resources, bytes_of
 
 LOST_NODE_SECONDS = 10
 """A pod of a lost node is replaced after this long; Kubernetes' own default is 300."""
@@ -119,7 +120,7 @@ def template(pod: Pod, site: Site) -> core.v1.PodTemplateSpecArgs:
             termination_grace_period_seconds=pod.grace_seconds,
             restart_policy=pod.restart_policy,
             node_selector=placement.node_selector or None,
-            tolerations=[_lost_node(key) for key in ("not-ready", "unreachable")] + [_toleration(said) for said in placement.tolerations],
+            tolerations=[_lost_node(key) for key in ("not-ready", "unreachable")] + _tolerations(placement),
             affinity=spread.affinity(placement, site.selector(pod.component)),
             topology_spread_constraints=spread.constraints(placement, site.selector(pod.component)),
         ),
@@ -401,8 +402,11 @@ def _lost_node(condition: str) -> core.v1.TolerationArgs:
     return core.v1.TolerationArgs(key=key, operator="Exists", effect="NoExecute", toleration_seconds=LOST_NODE_SECONDS)
 
 
-def _toleration(said: Toleration) -> core.v1.TolerationArgs:
-    return core.v1.TolerationArgs(key=said.key, operator="Exists" if said.value is None else "Equal", value=said.value, effect=said.effect)
+def _tolerations(placement: Placement) -> list[core.v1.TolerationArgs]:
+    said = written(placement.tolerations)
+    return [
+        core.v1.TolerationArgs(key=one["key"], operator=one["operator"], value=one.get("value"), effect=one.get("effect")) for one in said
+    ]
 
 
 def _timeouts(within_seconds: int) -> pulumi.CustomTimeouts:

@@ -81,8 +81,9 @@ def test_lost_consumer_broker_postgres_and_web_are_told_of_within_two_minutes(se
 
 def test_the_heartbeat_came_all_the_time_but_while_alertmanager_was_away(seconds: dict[str, float], receiver: Receiver) -> None:
     gaps = [later - earlier for earlier, later in zip(receiver.heartbeats, receiver.heartbeats[1:], strict=False)]
-    # Whoever watches for it is to wait three minutes.
-    assert seconds and len(gaps) > 5 and max(gaps) < 3 * 60
+    *others, longest = sorted(gaps)
+    # The longest is Alertmanager's own absence: whoever watches for the heartbeat is to wait three minutes.
+    assert seconds and len(others) > 5 and max(others) < ARRIVES_SECONDS and longest < 3 * 60
 
 
 def test_a_receiver_that_refuses_holds_up_no_other(seconds: dict[str, float], receiver: Receiver) -> None:
