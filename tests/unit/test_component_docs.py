@@ -1,14 +1,16 @@
 """The pages of docs/components: one for each component, with each of its alerts, and no setting that there is not."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import click
 import pytest
 import yaml
 from pydantic import BaseModel
 
-from cli.root import GROUPS
+from cli.root import GROUPS, root
 from components.watch import RULES
 from settings.loader import ROOT
 from settings.stack import Settings
@@ -123,6 +125,44 @@ def test_every_command_that_the_docs_name_is_one() -> None:
     said = {(file.name, word) for file in WRITTEN for word in re.findall(r"\./sy ([a-z]+)", file.read_text())}
     assert len(said) > 100
     assert {(file, word) for file, word in said if word not in COMMANDS} == set()
+
+
+def test_every_command_line_of_the_docs_is_one_that_its_command_takes() -> None:
+    lines = [(file.name, line) for file in WRITTEN for line in command_lines(file.read_text())]
+    assert len(lines) > 200
+    assert [(name, line, refused) for name, line in lines if (refused := refusal(line))] == []
+
+
+def test_a_command_line_with_an_option_that_its_command_does_not_have_is_found() -> None:
+    block = ["```", "./sy sandbox reset --at-once   # all of it", "./sy kubectl -s STACK get pods -w | head", "```", ""]
+    text = "\n".join(["Then `./sy up -s STACK --refresh`.", *block])
+    assert [refusal(line) for line in command_lines(text)] == ["No such option: --refresh", "No such option: --at-once", None]
+
+
+def command_lines(text: str) -> list[str]:
+    """Return the command lines of sy that a page shows, between backquotes or as a line of a block, without what follows a pipe."""
+    blocks = re.compile(r"^```.*?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    shown = re.findall(r"`([^`\n]+)`", blocks.sub("", text)) + [line for block in blocks.findall(text) for line in block.splitlines()]
+    found = [re.match(r"\s*(?:\$ )?(?:sudo )?\./sy (.*)", line) for line in shown]
+    return [re.split(r"\s[|>#&]|\s2>|;\s|\)$", one[1])[0].strip() for one in found if one]
+
+
+def refusal(line: str) -> str | None:
+    """Return what the command's own parser says against a line's options; None: nothing."""
+    command: click.Command = root
+    words = shlex.split(line)
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        found = command.get_command(click.Context(command), words[0])
+        if found is None:
+            # A word that stands for several, such as `up|down`.
+            return None
+        command, words = found, words[1:]
+    try:
+        # Arguments and values are made up, and not looked at.
+        command.make_parser(click.Context(command, **command.context_settings)).parse_args(words)
+    except click.NoSuchOption as refused:
+        return f"No such option: {refused.option_name}"
+    return None
 
 
 def test_every_link_of_the_docs_leads_to_a_page_and_a_heading() -> None:
