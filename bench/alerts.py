@@ -20,12 +20,14 @@ import yaml
 from bench.broken import (
     CRASHER,
     Broken,
+    all_proxies,
     authority_key,
     crashing_pod,
     expiring_certificate,
     fill_redis,
     large_volume,
     lasting_certificate,
+    no_proxies,
     questions,
     small_volume,
 )
@@ -71,6 +73,7 @@ FAULTS = (
     Fault("SidekiqDown", "Sidekiq is scaled to 0"),
     Fault("SidekiqLatency", "a fall's job waits with no Sidekiq", condition=60),
     Fault("WebDown", "web is scaled to 0"),
+    Fault("EdgeDown", "the edge's proxies are taken away", condition=30),
     Fault("WebErrors", "the table of alerts is renamed, and read", condition=20),
     Fault("PodCrashLooping", "a container ends with 1 at each start", condition=100),
     Fault("PostgresUnreachable", "who asks Postgres is scaled to 0"),
@@ -131,10 +134,11 @@ def _prepare(broken: Broken) -> None:
 def _hurt(broken: Broken) -> None:
     """Do all that can be done while the servers run."""
     installation = broken.installation
-    broken.began("ElasticsearchRed", "SidekiqDown", "PostgresUnreachable")
+    broken.began("ElasticsearchRed", "SidekiqDown", "PostgresUnreachable", "EdgeDown")
     broken.search("Put")
     broken.scale("deployment/sidekiq-alerts", 0)
     broken.scale("deployment/postgres-exporter", 0)
+    no_proxies(broken)
     broken.began("PodCrashLooping", "VolumeFull", "MessagesNotDelivered", "WebDown", "CanaryLate")
     crashing_pod(broken)
     broken.receiver.deaf = True
@@ -178,6 +182,7 @@ def _mend(broken: Broken) -> None:
     installation = broken.installation
     broken.receiver.deaf = False
     lasting_certificate(broken)
+    all_proxies(broken)
     for workload in (*SERVERS, "deployment/web", "deployment/sidekiq-alerts", "deployment/postgres-exporter"):
         broken.scale(workload, 1)
     broken.scale("deployment/consumer", 2)

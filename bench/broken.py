@@ -56,6 +56,8 @@ class Broken:
     lamp: Lamp | None = None
     certificate: str = ""
     """The Secret of the broker's own certificate."""
+    proxies: int = 0
+    """How many the edge had."""
 
     def began(self, *alerts: str) -> None:
         """Note that the faults of these alerts begin now."""
@@ -176,6 +178,24 @@ def _signed(broken: Broken) -> tuple[str, str]:
     words += ["-CA", "ca.crt", "-CAkey", "ca.key", "-keyout", "tls.key", "-out", "tls.crt"]
     subprocess.run(words, check=True, capture_output=True, cwd=folder)
     return (folder / "tls.key").read_text(), (folder / "tls.crt").read_text()
+
+
+def no_proxies(broken: Broken) -> None:
+    """Let the controller take all proxies of the edge away."""
+    found = json.loads(broken.installation.run("get", "envoyproxy", "edge", "--output", "json"))
+    broken.proxies = found["spec"]["provider"]["kubernetes"]["envoyDeployment"]["replicas"]
+    _have_proxies(broken, 0)
+
+
+def all_proxies(broken: Broken) -> None:
+    """Let it make as many again as there were."""
+    if broken.proxies:
+        _have_proxies(broken, broken.proxies)
+
+
+def _have_proxies(broken: Broken, replicas: int) -> None:
+    change = {"spec": {"provider": {"kubernetes": {"envoyDeployment": {"replicas": replicas}}}}}
+    broken.installation.run("patch", "envoyproxy", "edge", "--type=merge", "--patch", json.dumps(change))
 
 
 def crashing_pod(broken: Broken) -> None:

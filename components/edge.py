@@ -71,7 +71,7 @@ class Edge(pulumi.ComponentResource):
             self.address = edge_gateway.made(name, args, targets, secret, site, child)
             edge_gateway.routes(name, args, targets, site, child)
             edge_gateway.policies(name, args, targets, site, child)
-            self.watch = edge_gateway.controller(args)
+            self.watch = edge_gateway.watch(args)
             self.shown = edge_gateway.shown(args, targets, names[0], site)
         self.register_outputs({"address": self.address})
 

@@ -123,14 +123,17 @@ def _encrypted(said: edge.Certificate, targets: Sequence[Target], secret: pulumi
     ]
 
 
-def controller(args: edge.Edge) -> Watch:
-    """Return how it is told that the cluster's controller is there: of its metrics, which are about every stack, none is kept."""
+def watch(args: edge.Edge) -> Watch:
+    """Return the rules about the proxies, whom the exporter of certificates dials, and how it is told that their controller is there.
+
+    Of the controller's metrics, which are about every stack, none is kept.
+    """
     if args.class_name != GATEWAY_CLASS:
         # Somebody else's: what it tells, and to whom, is not known.
-        return Watch()
+        return Watch(rules=rules(COMPONENT))
     alone = {"source_labels": ["__name__"], "regex": "process_start_time_seconds", "action": "keep"}
     asked = Scrape(job="gateway", component=CONTROLLER, port=METRICS, namespace=args.gateway_namespace, relabel=(alone,))
-    return Watch(rules=rules("gateway"), scrapes=(asked,), expectations=(fact("switchyard:gateway", CONTROLLER),))
+    return Watch(rules=rules(COMPONENT, "gateway"), scrapes=(asked,), expectations=(fact("switchyard:gateway", CONTROLLER),))
 
 
 def shown(args: edge.Edge, targets: Sequence[Target], name: str, site: Site) -> list[Shown]:

@@ -8,9 +8,13 @@ from bench.alerts import ARRIVES_SECONDS, FAULTS, measure
 from bench.broken import Broken, authority_key, large_volume
 from bench.load import wait_until
 from bench.receiver import Receiver
+from cli import cluster
+from cli import sandbox as cli_sandbox
+from settings.loader import PROJECT
 from tests.cluster.asking import Asked, asked, eventually
-from tests.cluster.trial import Trial
+from tests.cluster.trial import Trial, overlay
 from tests.unit.alert_rules import alerts
+from tools.progress import Progress
 
 pytestmark = pytest.mark.long
 
@@ -18,14 +22,33 @@ QUIET = {"Watchdog", "MqttSilent"}
 """What fires in a stack that is well, but has no device."""
 TOLD_LATER = {"kube_job_failed", "kube_pod_container_status_last_terminated_reason", "loki_discarded_samples_total"}
 """Told only of a Job that failed, of a container that ended and was started again, and of lines that were refused."""
+ENVOY = "envoy"
 LOST = ("ConsumerDown", "BrokerDown", "PostgresNoPrimary", "WebDown")
 LOST_SECONDS = 120
 """From the fault to the receiver."""
 
 
 @pytest.fixture(scope="module")
-def prometheus(watched: Trial) -> Iterator[Asked]:
-    with asked(watched) as made:
+def whole(watched: Trial) -> Iterator[Trial]:
+    """The stack that is watched, with a way in for people."""
+    progress = Progress()
+    started = cli_sandbox.start(None, list(cluster.cluster_target.GATEWAY_IMAGES.values()), progress)
+    cluster.refresh(watched.kubectl, progress, required=True, gateway=True)
+    images = {key.removeprefix(f"{PROJECT}:"): value for key, value in started.embedded([ENVOY]).config().items()}
+    try:
+        watched.say(overlay(images, {"edge": {"where": "gateway", "replicas": 1, "resources": {"cpu": "20m"}}}))
+        watched.must_up()
+        watched.kubectl.wait_ready(progress)
+        progress.close()
+        yield watched
+    finally:
+        watched.say({})
+        watched.must_up()
+
+
+@pytest.fixture(scope="module")
+def prometheus(whole: Trial) -> Iterator[Asked]:
+    with asked(whole) as made:
         yield made
 
 
@@ -33,16 +56,17 @@ def prometheus(watched: Trial) -> Iterator[Asked]:
 def at_first(prometheus: Asked, receiver: Receiver) -> set[str]:
     """What fires before anything is done: until each target was found, what is expected seems to be missing."""
     eventually(lambda: "MqttSilent" in receiver.firing, 180, lambda: sorted(receiver.firing))
+    eventually(lambda: bool(prometheus.query('probe_success{component="edge"} == 1')), 120, lambda: "nobody gets through to the edge")
     # Other tests may have restarted something.
     eventually(lambda: firing(prometheus) == QUIET, 120, lambda: firing(prometheus))
     return firing(prometheus)
 
 
 @pytest.fixture(scope="module")
-def seconds(at_first: set[str], watched: Trial, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, float]]:
+def seconds(at_first: set[str], whole: Trial, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, float]]:
     """How long each alert took from its fault to the receiver."""
-    key = authority_key(watched.project.ok("stack", "export", "--show-secrets", "--stack", watched.name))
-    broken = Broken(watched.installation, receiver, key, tmp_path_factory.mktemp("authority"))
+    key = authority_key(whole.project.ok("stack", "export", "--show-secrets", "--stack", whole.name))
+    broken = Broken(whole.installation, receiver, key, tmp_path_factory.mktemp("authority"))
     try:
         yield measure(broken)
     finally:
@@ -91,7 +115,7 @@ def test_a_receiver_that_refuses_holds_up_no_other(seconds: dict[str, float], re
     assert seconds["BrokerAlarm"] < ARRIVES_SECONDS * 2, "it was sent while the second receiver answered 500"
 
 
-def test_no_rule_reads_a_metric_that_the_stack_does_not_have(seconds: dict[str, float], prometheus: Asked, watched: Trial) -> None:
+def test_no_rule_reads_a_metric_that_the_stack_does_not_have(seconds: dict[str, float], prometheus: Asked) -> None:
     there = prometheus.exposed_metrics()
     loaded = {rule["name"] for rule in prometheus.alert_rules()}
     missing = {one.name: one.metrics - there - TOLD_LATER for one in alerts() if one.name in loaded and one.name not in seconds}

@@ -21,7 +21,7 @@ PAGES = {
     "canary": ("canary",),
     "collector": ("collector",),
     "consumer": ("consumer",),
-    "edge": (),
+    "edge": ("edge",),
     "elasticsearch": ("elasticsearch", "elasticsearch-exporter"),
     "exporters": ("certificates",),
     "gateway": ("gateway",),
