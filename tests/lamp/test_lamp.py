@@ -86,7 +86,8 @@ def ended(kubectl: Kubectl) -> int:
             if one["name"] == "tests" and "terminated" in one["state"]:
                 return int(one["state"]["terminated"]["exitCode"])
         time.sleep(2)
-    raise AssertionError(f"not ended within {SECONDS} s: {kubectl.run('describe', 'pod/tests')}")
+    said = kubectl.run("logs", "pod/tests", "-c", "tests", "--tail=60")
+    raise AssertionError(f"not ended within {SECONDS} s: {said}\n{kubectl.run('describe', 'pod/tests')}")
 
 
 def config_map() -> dict[str, Any]:
