@@ -23,6 +23,10 @@ STACK_NOT_FOUND = 6
 QUIET = ("--suppress-outputs", "--suppress-permalink=true")
 """`up` prints what matters itself; a permalink is a path of this machine."""
 
+PARALLEL = 32
+"""Resources at once; by itself the engine takes four a core. Most only wait, each Service for ten seconds, and what others wait for may
+come last: on two cores a whole stack was up after 65 s in place of 76 (bench.hardening --whole, a run with policies and probes)."""
+
 WITH_CONFIG_FILE = ("config", "destroy", "import", "preview", "refresh", "up", "update", "watch")
 """Commands that take --config-file."""
 
@@ -61,7 +65,7 @@ class Engine:
 
     def up_argv(self, *, skip_preview: bool) -> list[str]:
         """Return the command line that brings the stack up without asking."""
-        return self.argv("up", "--yes", *(["--skip-preview"] if skip_preview else []), *QUIET)
+        return self.argv("up", "--yes", *(["--skip-preview"] if skip_preview else []), f"--parallel={PARALLEL}", *QUIET)
 
     def preview_argv(self, *words: str) -> list[str]:
         """Return the command line that shows what `up` would do."""

@@ -72,7 +72,7 @@ def test_the_demo_app_passes_its_own_tests(started: Started, kubectl: Kubectl) -
     kubectl.run("apply", "-f", "-", given=json.dumps(config_map()))
     kubectl.run("apply", "-f", "-", given=json.dumps(pod(pins)))
     code = ended(kubectl)
-    text = kubectl.run("logs", "pod/tests", "-c", "tests", "--tail=120")
+    text = kubectl.run("logs", "pod/tests", "-c", "tests", "--tail=400")
     assert code == 0, text
     assert " 0 failures, 0 errors" in text
 
@@ -111,7 +111,7 @@ def pod(pins: dict[str, str]) -> dict[str, Any]:
         server("elasticsearch", pins["elasticsearch"], ELASTICSEARCH, 9200, {"ES_JAVA_OPTS": "-Xms384m -Xmx384m"}),
         server("rabbitmq", pins["rabbitmq"], RABBITMQ, 15672, ERLANG),
     ]
-    main = container("tests", pins["lamp"], ["bin/test"], ADDRESSES)
+    main = container("tests", pins["lamp"], ["bin/test", "--verbose"], ADDRESSES)
     main["volumeMounts"] += [{"name": "data", "mountPath": f"/app/{folder}", "subPath": folder} for folder in ("test", "tmp")]
     # A ConfigMap's files are links, and Ruby looks for a file's neighbours where the link leads.
     # And it takes a /tmp for one only if it is sticky, as in the stack (components/release.py).

@@ -161,7 +161,7 @@ def test_the_example_commands_exist():
 
 def test_up_on_the_sandbox_skips_the_preview_and_names_its_file(pulumi):
     assert pulumi.up_argv(skip_preview=True) == [
-        "/bin/pulumi", "up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-permalink=true",
+        "/bin/pulumi", "up", "--yes", "--skip-preview", "--parallel=32", "--suppress-outputs", "--suppress-permalink=true",
         "--stack", "sandbox", "--config-file", str(pulumi.config_file),
     ]  # fmt: skip
 
