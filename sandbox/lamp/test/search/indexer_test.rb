@@ -2,6 +2,9 @@
 class IndexerTest < ActiveSupport::TestCase
   include Engine
 
+  # Seconds to wait for a thread of the test's own.
+  PATIENCE = 20
+
   setup { empty_engine }
 
   def uuids
@@ -52,7 +55,7 @@ class IndexerTest < ActiveSupport::TestCase
         close.pop
       end
     end
-    open.pop
+    assert open.pop(timeout: PATIENCE), "the first was not stored"
     stored_fall(uuid: second)
     indexer = Indexer.new
     started = Time.now
@@ -65,6 +68,10 @@ class IndexerTest < ActiveSupport::TestCase
     late.join
     index_all(indexer)
     assert_equal [first, second].sort, events_in_engine
+  ensure
+    # Left open, its transaction would keep every later test waiting for its rows.
+    close&.push(true)
+    late&.join(PATIENCE)
   end
 
   test "a long transaction that began earlier and writes later loses nothing either" do
@@ -79,13 +86,16 @@ class IndexerTest < ActiveSupport::TestCase
         stored_fall
       end
     end
-    open.pop
+    assert open.pop(timeout: PATIENCE), "the transaction did not begin"
     stored_fall
     index_all(indexer)
     close << true
     late.join
     index_all(indexer)
     assert_equal uuids, events_in_engine
+  ensure
+    close&.push(true)
+    late&.join(PATIENCE)
   end
 
   test "a full disk holds it up and loses nothing" do
