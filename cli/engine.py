@@ -25,7 +25,7 @@ QUIET = ("--suppress-outputs", "--suppress-permalink=true")
 
 PARALLEL = 32
 """Resources at once; by itself the engine takes four a core. Most only wait, each Service for ten seconds, and what others wait for may
-come last: on two cores a whole stack was up after 65 s in place of 76 (bench.hardening --whole, a run with policies and probes)."""
+come last: on two cores a whole stack was up after 65 s with 64 at once, in place of 76 (as bench.hardening --whole measures it)."""
 
 WITH_CONFIG_FILE = ("config", "destroy", "import", "preview", "refresh", "up", "update", "watch")
 """Commands that take --config-file."""
